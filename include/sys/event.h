@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * <sys/event.h>: kqueue(2) and kevent(2) for Linux.
+ *
+ * The whole public interface of libkq.  A name is defined only if it works, so
+ * #ifdef is the feature test, as on the BSDs.  After each group stands where
+ * its names come from; kqueue(2) describes them all, kq(7) the limits.
+ */
+#ifndef KQ_SYS_EVENT_H
+#define KQ_SYS_EVENT_H
+
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct timespec;
+
+/* The layout of OpenBSD, macOS, DragonFly, FreeBSD 11 and libkqueue. */
+struct kevent {
+	uintptr_t	ident;		/* what is watched: descriptor, pid, signal, ... */
+	short		filter;		/* how it is watched: EVFILT_... */
+	unsigned short	flags;		/* what to do, and what happened: EV_... */
+	unsigned int	fflags;		/* the filter's own flags: NOTE_... */
+	int64_t		data;		/* the filter's own number */
+	void		*udata;		/* the caller's, handed back as it came */
+};
+
+/*
+ * EV_SET(kevp, ident, filter, flags, fflags, data, udata) fills *kevp in.  The
+ * work is done by a function, so each argument is evaluated once and no name
+ * inside can capture one of the caller's.
+ */
+static inline void
+kq_ev_set(struct kevent *kq_kevp, uintptr_t kq_ident, short kq_filter,
+    unsigned short kq_flags, unsigned int kq_fflags, int64_t kq_data,
+    void *kq_udata)
+{
+	kq_kevp->ident = kq_ident;
+	kq_kevp->filter = kq_filter;
+	kq_kevp->flags = kq_flags;
+	kq_kevp->fflags = kq_fflags;
+	kq_kevp->data = kq_data;
+	kq_kevp->udata = kq_udata;
+}
+#define EV_SET(kevp_, ident_, filter_, flags_, fflags_, data_, udata_) \
+	kq_ev_set((kevp_), (ident_), (filter_), (flags_), (fflags_), (data_), (udata_))
+
+/* Filters.  The numbers are libkqueue's where it has the filter. */
+#define EVFILT_READ		(-1)	/* data to read; ident: descriptor */
+#define EVFILT_WRITE		(-2)	/* room to write; ident: descriptor */
+#define EVFILT_VNODE		(-4)	/* changes of a file; ident: descriptor */
+#define EVFILT_PROC		(-5)	/* end of a process; ident: pid */
+#define EVFILT_SIGNAL		(-6)	/* a signal's arrival; ident: signal number */
+#define EVFILT_TIMER		(-7)	/* time passing; ident: any number */
+#define EVFILT_USER		(-11)	/* triggered by the program; ident: any number */
+#define EVFILT_SYSCOUNT		16	/* filters are numbered -1 to -EVFILT_SYSCOUNT */
+
+/* Actions, in flags of a change.  FreeBSD and all others. */
+#define EV_ADD			0x0001	/* register, or update what is registered */
+#define EV_DELETE		0x0002	/* remove the registration */
+#define EV_ENABLE		0x0004	/* deliver again */
+#define EV_DISABLE		0x0008	/* keep recording, deliver nothing */
+
+/* How a registration behaves.  FreeBSD and all others, but for the last two. */
+#define EV_ONESHOT		0x0010	/* delete it after its first delivery */
+#define EV_CLEAR		0x0020	/* reset its state after each delivery */
+#define EV_RECEIPT		0x0040	/* answer this change with an EV_ERROR entry, data 0 if good */
+#define EV_DISPATCH		0x0080	/* disable it after each delivery */
+#define EV_FORCEONESHOT		0x0100	/* make it one-shot and deliver it now (FreeBSD) */
+#define EV_KEEPUDATA		0x0200	/* leave udata as it is (FreeBSD 14) */
+
+/* Set by the library in what it returns. */
+#define EV_SYSFLAGS		0xF000	/* ignored in a change */
+#define EV_FLAG1		0x2000	/* never set here; portable programs name it */
+#define EV_ERROR		0x4000	/* this entry answers a change: data is its errno */
+#define EV_EOF			0x8000	/* the other end is gone; the process has exited */
+
+/* EVFILT_READ and EVFILT_WRITE. */
+#define NOTE_LOWAT		0x00000001u	/* data: ready at so many bytes (all) */
+#define NOTE_FILE_POLL		0x00000002u	/* a file is ready at its end, too (FreeBSD) */
+
+/* EVFILT_VNODE.  FreeBSD, but TRUNCATE: OpenBSD. */
+#define NOTE_DELETE		0x00000001u	/* unlinked, rmdir()ed or replaced */
+#define NOTE_WRITE		0x00000002u	/* content changed */
+#define NOTE_EXTEND		0x00000004u	/* grew */
+#define NOTE_ATTRIB		0x00000008u	/* mode, owner, times or attributes changed */
+#define NOTE_LINK		0x00000010u	/* link count changed */
+#define NOTE_RENAME		0x00000020u	/* renamed */
+#define NOTE_REVOKE		0x00000040u	/* its file system was unmounted */
+#define NOTE_TRUNCATE		0x00000080u	/* shrank */
+#define NOTE_CLOSE		0x00000100u	/* a descriptor that could not write was closed */
+#define NOTE_CLOSE_WRITE	0x00000200u	/* one that could write was closed */
+#define NOTE_READ		0x00000400u	/* was read from */
+#define NOTE_OPEN		0x00000800u	/* was opened */
+
+/* EVFILT_PROC.  FreeBSD, but EXITSTATUS: macOS. */
+#define NOTE_EXIT		0x80000000u	/* exited; data: status as of wait(2) */
+#define NOTE_EXITSTATUS		0x04000000u	/* accepted; the status comes anyway */
+#define NOTE_PCTRLMASK		0xf0000000u	/* where the notes above live */
+#define NOTE_PDATAMASK		0x000fffffu	/* where macOS keeps data */
+
+/* EVFILT_TIMER: the unit of data, milliseconds by default.  Two are EINVAL. */
+#define NOTE_SECONDS		0x00000001u	/* FreeBSD, macOS */
+#define NOTE_USECONDS		0x00000002u	/* FreeBSD, macOS */
+#define NOTE_NSECONDS		0x00000004u	/* FreeBSD, macOS */
+#define NOTE_ABSOLUTE		0x00000008u	/* data is a date; one-shot (macOS) */
+#define NOTE_MSECONDS		0x00000010u	/* FreeBSD */
+#define NOTE_ABSTIME		0x00000020u	/* data is a date; follows the wall clock (FreeBSD) */
+
+/* EVFILT_USER: what to do with the 24 stored flags, and the trigger.  FreeBSD. */
+#define NOTE_FFNOP		0x00000000u	/* leave them */
+#define NOTE_FFAND		0x40000000u	/* stored &= given */
+#define NOTE_FFOR		0x80000000u	/* stored |= given */
+#define NOTE_FFCOPY		0xc0000000u	/* stored = given */
+#define NOTE_FFCTRLMASK		0xc0000000u
+#define NOTE_FFLAGSMASK		0x00ffffffu
+#define NOTE_TRIGGER		0x01000000u	/* make the event happen */
+
+/*
+ * open(2) flag: for watching only, not for reading (macOS).  Linux's O_PATH,
+ * spelled out because <fcntl.h> shows that name only with _GNU_SOURCE.
+ */
+#ifndef O_EVTONLY
+#define O_EVTONLY		010000000
+#endif
+
+/* kqueuex() flag. */
+#define KQUEUE_CLOEXEC		0x00000001u	/* always the case here (FreeBSD 14) */
+
+/* A new queue's descriptor, close-on-exec; or -1: EMFILE, ENFILE, ENOMEM. */
+int	kqueue(void);
+
+/* The same.  flags: O_CLOEXEC, O_NONBLOCK; others EINVAL (NetBSD, OpenBSD). */
+int	kqueue1(int flags);
+
+/* The same.  flags: KQUEUE_CLOEXEC; others EINVAL (FreeBSD 14). */
+int	kqueuex(unsigned int flags);
+
+/*
+ * A struct and a function of one name are at home on every BSD, but g++ warns
+ * that the function hides the struct's constructor.
+ */
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
+
+/*
+ * Apply nchanges changes in order, then collect up to nevents events, waiting
+ * no longer than timeout (NULL: for ever).  The arrays may be the same.
+ * Returns how many entries of eventlist were filled, or -1 and errno.
+ */
+int	kevent(int kq, const struct kevent *changelist, int nchanges,
+	    struct kevent *eventlist, int nevents,
+	    const struct timespec *timeout);
+
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
