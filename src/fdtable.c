@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "fdtable.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+_Atomic(struct fdentry *) fdtable_chunk[1u << (31 - FDTABLE_CHUNK_SHIFT)];
+
+static _Atomic unsigned fdtable_chunks;		/* none at or above this index */
+
+unsigned
+fdtable_end(void)
+{
+	return atomic_load_explicit(&fdtable_chunks, memory_order_acquire) << FDTABLE_CHUNK_SHIFT;
+}
+
+/* A chunk is mapped, not allocated: most of its pages are never touched. */
+static struct fdentry *
+fdtable_make_chunk(int fd)
+{
+	const size_t size = FDTABLE_CHUNK * sizeof(struct fdentry);
+	struct fdentry *chunk, *other = NULL;
+	unsigned i = (unsigned)fd >> FDTABLE_CHUNK_SHIFT, end = fdtable_chunks;
+	int saved = errno;
+
+	chunk = mmap(NULL, size, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	errno = saved;
+	if (chunk == MAP_FAILED)
+		return NULL;
+	while (end <= i && !atomic_compare_exchange_weak(&fdtable_chunks, &end, i + 1))
+		;
+	if (!atomic_compare_exchange_strong(&fdtable_chunk[i], &other, chunk)) {
+		munmap(chunk, size);
+		chunk = other;
+	}
+	return chunk;
+}
+
+struct fdentry *
+fdtable_get(int fd)
+{
+	struct fdentry *entry = fdtable_find(fd);
+
+	if (entry == NULL && fdtable_make_chunk(fd) != NULL)
+		entry = fdtable_find(fd);
+	return entry;
+}
+
+int
+fdtable_watch(struct kqueue *kq, int fd)
+{
+	struct fdentry *entry = fdtable_get(fd);
+	struct kqueue *watcher;
+
+	if (entry == NULL)
+		return -ENOMEM;
+	watcher = atomic_load_explicit(&entry->fe_watcher, memory_order_relaxed);
+	while (watcher != kq && watcher != FDTABLE_MANY)
+		if (atomic_compare_exchange_weak(&entry->fe_watcher, &watcher,
+		    watcher == NULL ? kq : FDTABLE_MANY))
+			break;
+	return 0;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "filter.h"
+
+#include <stddef.h>
+
+const struct filterops *const filter_table[EVFILT_SYSCOUNT + 1] = {
+	[-EVFILT_READ] = &filter_read,
+	[-EVFILT_WRITE] = &filter_write,
+	[-EVFILT_VNODE] = &filter_vnode,
+	[-EVFILT_PROC] = &filter_proc,
+	[-EVFILT_SIGNAL] = &filter_signal,
+	[-EVFILT_TIMER] = &filter_timer,
+	[-EVFILT_USER] = &filter_user,
+};
+
+const struct filterops *
+filter_find(int filter)
+{
+	if (filter >= 0 || filter < -EVFILT_SYSCOUNT)
+		return NULL;
+	return filter_table[-filter];
+}

@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * EVFILT_VNODE.  inotify tells that something happened, what it was shows in
+ * the file's state now and when last looked at: it has one event for a write
+ * that grows a file and one that does not, and one for chmod() and unlink().
+ * Each part of the state is compared, and kept for the next time, when an
+ * event comes that is about this part: otherwise an event that is still under
+ * way would be told twice.
+ *
+ * kn_hook is that state, kn_fflags what happened and was not delivered.
+ */
+#include "filter.h"
+#include "mem.h"
+#include "source/inotify.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+/* statfs(2): where pipes and sockets without a name live. */
+#define VNODE_PIPEFS	0x50495045u
+#define VNODE_SOCKFS	0x534f434bu
+
+struct vnode {
+	struct inotify_mark v_mark;	/* on the file */
+	struct inotify_mark v_above;	/* on its parent, if it is a directory */
+	dev_t		v_dev;
+	ino_t		v_ino;
+	off_t		v_size;
+	struct timespec	v_mtime, v_ctime;
+	nlink_t		v_nlink;
+	mode_t		v_mode;
+	uid_t		v_uid;
+	gid_t		v_gid;
+	bool		v_unnamed;	/* the name it was opened by is gone */
+	bool		v_fell;		/* at the last look there were fewer names than before */
+};
+
+/* Events by what they are about. */
+#define VNODE_CONTENT	IN_MODIFY
+#define VNODE_ENTRIES	(IN_CREATE | IN_DELETE | IN_MOVE)
+#define VNODE_LINKS	(IN_ATTRIB | IN_DELETE_SELF)
+
+/* What must be watched for each note, of a directory and of anything else. */
+static const struct {
+	uint32_t note, directory, file;
+} vnode_events[] = {
+	{ NOTE_WRITE,		VNODE_ENTRIES,			IN_MODIFY },
+	{ NOTE_EXTEND,		0,				IN_MODIFY },
+	{ NOTE_TRUNCATE,	0,				IN_MODIFY },
+	{ NOTE_ATTRIB,		IN_ATTRIB,			IN_ATTRIB | IN_MODIFY },
+	{ NOTE_DELETE,		IN_ATTRIB | IN_MOVE_SELF,	IN_ATTRIB },
+	{ NOTE_LINK,		IN_ATTRIB | IN_MOVE_SELF | VNODE_ENTRIES | INOTIFY_SUBDIRS,
+								IN_ATTRIB },
+	{ NOTE_RENAME,		IN_MOVE_SELF,			IN_MOVE_SELF },
+	{ NOTE_OPEN,		IN_OPEN,			IN_OPEN },
+	{ NOTE_READ,		IN_ACCESS,			IN_ACCESS },
+	{ NOTE_CLOSE,		IN_CLOSE_NOWRITE,		IN_CLOSE_NOWRITE },
+	{ NOTE_CLOSE_WRITE,	0,				IN_CLOSE_WRITE },
+	{ NOTE_REVOKE,		0,				0 },	/* always told */
+};
+#define VNODE_EVENTS	(sizeof(vnode_events) / sizeof(vnode_events[0]))
+
+/* Linux wants to be asked for something: IN_DELETE_SELF costs nothing. */
+static uint32_t
+vnode_mask(uint32_t sfflags, bool directory)
+{
+	uint32_t mask = IN_DELETE_SELF;
+
+	for (size_t i = 0; i < VNODE_EVENTS; i++)
+		if ((sfflags & vnode_events[i].note) != 0)
+			mask |= directory ? vnode_events[i].directory : vnode_events[i].file;
+	return mask;
+}
+
+/* Whether the removal of the directory is asked for, which only its parent tells. */
+static bool
+vnode_wants_above(uint32_t sfflags, bool directory)
+{
+	return directory && (sfflags & (NOTE_DELETE | NOTE_LINK)) != 0;
+}
+
+/* Sockets, pipes and what has no file type are no files, unless opened by a name. */
+static bool
+vnode_is_file(int fd, const struct stat *st)
+{
+	struct statfs fs;
+
+	switch (st->st_mode & S_IFMT) {
+	case S_IFREG:
+	case S_IFDIR:
+	case S_IFLNK:
+	case S_IFCHR:
+	case S_IFBLK:
+		return true;
+	case S_IFIFO:
+	case S_IFSOCK:
+		return fstatfs(fd, &fs) == 0 && (uint32_t)fs.f_type != VNODE_PIPEFS &&
+		    (uint32_t)fs.f_type != VNODE_SOCKFS;
+	default:
+		return false;
+	}
+}
+
+/* The file's state now; false: the number is another file's, or none's. */
+static bool
+vnode_stat(const struct knote *kn, struct stat *now)
+{
+	const struct vnode *v = kn->kn_hook;
+	int saved = errno;
+	bool same;
+
+	same = fstat((int)kn->kn_ident, now) == 0 && now->st_dev == v->v_dev &&
+	    now->st_ino == v->v_ino;
+	errno = saved;
+	return same;
+}
+
+static bool
+vnode_differ(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec != b->tv_sec || a->tv_nsec != b->tv_nsec;
+}
+
+static bool
+vnode_before(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
+}
+
+static bool
+vnode_mode_changed(const struct vnode *v, const struct stat *now)
+{
+	return v->v_mode != now->st_mode || v->v_uid != now->st_uid || v->v_gid != now->st_gid;
+}
+
+/* Keeps the parts of the state that the events were about. */
+static void
+vnode_keep(struct vnode *v, const struct stat *now, uint32_t events)
+{
+	v->v_mtime = now->st_mtim;
+	v->v_ctime = now->st_ctim;
+	if ((events & VNODE_CONTENT) != 0)
+		v->v_size = now->st_size;
+	if ((events & (VNODE_LINKS | VNODE_ENTRIES)) != 0) {
+		v->v_fell = now->st_nlink < v->v_nlink && !S_ISDIR(now->st_mode);
+		v->v_nlink = now->st_nlink;
+	}
+	if ((events & IN_ATTRIB) != 0) {
+		v->v_mode = now->st_mode;
+		v->v_uid = now->st_uid;
+		v->v_gid = now->st_gid;
+	}
+}
+
+/*
+ * Linux reports futimens() of the modification time alone as a write.  A write
+ * leaves a time not before the last look and not after the change time.
+ */
+static uint32_t
+vnode_content(const struct vnode *v, const struct stat *now)
+{
+	uint32_t notes = NOTE_WRITE;
+
+	if (now->st_size > v->v_size)
+		notes |= NOTE_EXTEND;
+	else if (now->st_size < v->v_size)
+		notes |= NOTE_TRUNCATE | NOTE_ATTRIB;
+	if (vnode_differ(&now->st_mtim, &v->v_mtime) &&
+	    (vnode_before(&now->st_mtim, &v->v_ctime) ||
+	    vnode_before(&now->st_ctim, &now->st_mtim)))
+		notes |= NOTE_ATTRIB;
+	return notes;
+}
+
+/* A directory replaced by another's rename is one less, with no event of its own. */
+static uint32_t
+vnode_entries(const struct vnode *v, const struct stat *now, uint32_t hint)
+{
+	if ((hint & INOTIFY_SUBDIRS) != 0 ||
+	    ((hint & IN_MOVED_TO) != 0 && now->st_nlink != v->v_nlink))
+		return NOTE_WRITE | NOTE_LINK;
+	return NOTE_WRITE;
+}
+
+/*
+ * A name may have gone while another came, so the count is not all.  A
+ * directory's count is that of its subdirectories, too, or means nothing.
+ */
+static uint32_t
+vnode_links(const struct vnode *v, const struct stat *now, uint32_t hint, bool unnamed)
+{
+	bool directory = S_ISDIR(now->st_mode);
+	uint32_t notes = 0;
+
+	if (unnamed || (directory ? now->st_nlink == 0 && v->v_nlink != 0 :
+	    now->st_nlink < v->v_nlink))
+		notes = NOTE_DELETE | NOTE_LINK;
+	else if (!directory && now->st_nlink != v->v_nlink)
+		notes = NOTE_LINK;
+	if ((hint & IN_ATTRIB) != 0 && (notes == 0 || vnode_mode_changed(v, now)))
+		notes |= NOTE_ATTRIB;
+	return notes;
+}
+
+/*
+ * Events were lost: those that can be seen to have come.  A change time that
+ * nothing else explains may be that of a rename or of extended attributes.
+ */
+static uint32_t
+vnode_lost(const struct vnode *v, const struct stat *now)
+{
+	bool directory = S_ISDIR(now->st_mode);
+	uint32_t hint = 0;
+
+	if (vnode_differ(&now->st_mtim, &v->v_mtime)) {
+		hint |= directory ? IN_CREATE : IN_MODIFY;
+		if (directory && (now->st_nlink != v->v_nlink || now->st_nlink < 2))
+			hint |= INOTIFY_SUBDIRS;
+	}
+	if (vnode_mode_changed(v, now))
+		hint |= IN_ATTRIB;
+	else if (vnode_differ(&now->st_ctim, &v->v_ctime) &&
+	    vnode_differ(&now->st_ctim, &now->st_mtim))
+		hint |= now->st_nlink == v->v_nlink ? IN_ATTRIB | IN_MOVE_SELF : IN_ATTRIB;
+	return hint;
+}
+
+/* What the events in hint mean, seen from the state now. */
+static uint32_t
+vnode_notes(const struct vnode *v, const struct stat *now, uint32_t hint, bool unnamed)
+{
+	uint32_t notes = 0;
+
+	if ((hint & VNODE_CONTENT) != 0)
+		notes |= vnode_content(v, now);
+	if ((hint & VNODE_ENTRIES) != 0)
+		notes |= vnode_entries(v, now, hint);
+	if ((hint & VNODE_LINKS) != 0)
+		notes |= vnode_links(v, now, hint, unnamed);
+	if ((hint & IN_MOVE_SELF) != 0)
+		notes |= NOTE_RENAME;
+	if ((hint & IN_OPEN) != 0)
+		notes |= NOTE_OPEN;
+	if ((hint & IN_ACCESS) != 0)
+		notes |= NOTE_READ;
+	if ((hint & IN_CLOSE_NOWRITE) != 0)
+		notes |= NOTE_CLOSE;
+	if ((hint & IN_CLOSE_WRITE) != 0)
+		notes |= NOTE_CLOSE_WRITE;
+	if ((hint & IN_UNMOUNT) != 0)
+		notes |= NOTE_REVOKE;
+	return notes;
+}
+
+/* Of these, what was asked for; a write that extends is told whole. */
+static uint32_t
+vnode_asked(uint32_t sfflags, uint32_t notes)
+{
+	uint32_t asked = notes & sfflags;
+
+	if ((notes & NOTE_EXTEND) != 0 && (asked & (NOTE_WRITE | NOTE_EXTEND)) != 0)
+		asked |= NOTE_WRITE | NOTE_EXTEND;
+	return asked;
+}
+
+/*
+ * Whether the name is found to be gone, unless the count told of that before:
+ * it falls first.  The state is taken again after the name was looked at.
+ */
+static bool
+vnode_lost_name(struct knote *kn, struct stat *now)
+{
+	struct vnode *v = kn->kn_hook;
+	struct stat again;
+
+	if (v->v_unnamed || !inotify_unnamed((int)kn->kn_ident) || !vnode_stat(kn, &again))
+		return false;
+	*now = again;
+	v->v_unnamed = true;
+	return !v->v_fell && v->v_nlink != 0;
+}
+
+static void
+vnode_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
+{
+	struct vnode *v = kn->kn_hook;
+	struct stat now;
+	uint32_t asked;
+	bool unnamed = false;
+
+	/* Between a move and the new parent's watch it may have been removed. */
+	if ((hint & (IN_MOVE_SELF | IN_Q_OVERFLOW)) != 0) {
+		if (vnode_wants_above(kn->kn_sfflags, S_ISDIR(v->v_mode)))
+			inotify_set_above(kq, &v->v_above, kn, (int)kn->kn_ident);
+		hint |= IN_DELETE_SELF;
+	}
+	if (!vnode_stat(kn, &now))
+		return;
+	if ((hint & VNODE_LINKS) != 0)
+		unnamed = vnode_lost_name(kn, &now);
+	if ((hint & IN_Q_OVERFLOW) != 0)
+		hint |= vnode_lost(v, &now);
+	asked = vnode_asked(kn->kn_sfflags, vnode_notes(v, &now, hint, unnamed));
+	vnode_keep(v, &now, hint);
+	if (asked != 0) {
+		kn->kn_fflags |= asked;
+		knote_activate(kq, kn);
+	}
+}
+
+/* Arranges for sfflags to be told; 0 or -errno with everything as it was. */
+static int
+vnode_watch(struct kqueue *kq, struct knote *kn, uint32_t sfflags, bool directory)
+{
+	struct vnode *v = kn->kn_hook;
+	bool fresh = v->v_mark.im_watch == NULL;
+	int fd = (int)kn->kn_ident;
+	int error = inotify_set(kq, &v->v_mark, kn, fd, vnode_mask(sfflags, directory));
+
+	if (error < 0)
+		return error;
+	if (!vnode_wants_above(sfflags, directory)) {
+		inotify_unset(kq, &v->v_above);
+		return 0;
+	}
+	/* A parent that must not be read is no error, but one that cannot be watched is. */
+	error = v->v_above.im_watch != NULL ? 0 : inotify_set_above(kq, &v->v_above, kn, fd);
+	if (error != -ENOMEM && error != -ENOSPC)
+		return 0;
+	if (fresh)
+		inotify_unset(kq, &v->v_mark);
+	else
+		inotify_set(kq, &v->v_mark, kn, fd, vnode_mask(kn->kn_sfflags, directory));
+	return error;
+}
+
+/* What was not watched until now, when only notes were, is what it is now. */
+static void
+vnode_begin(struct knote *kn, const struct stat *now, uint32_t notes)
+{
+	struct vnode *v = kn->kn_hook;
+	bool directory = S_ISDIR(now->st_mode);
+	uint32_t events = ~vnode_mask(notes, directory) & (IN_MODIFY | IN_ATTRIB);
+
+	if (directory && !vnode_wants_above(notes, directory))
+		events |= IN_DELETE_SELF;
+	if (directory && now->st_nlink != 0)
+		events |= VNODE_ENTRIES;
+	vnode_keep(v, now, events);
+	if ((events & VNODE_LINKS) != 0)
+		v->v_unnamed = inotify_unnamed((int)kn->kn_ident);
+}
+
+static int
+vnode_attach(struct kqueue *kq, struct knote *kn)
+{
+	int error, saved = errno, fd = (int)kn->kn_ident;
+	struct vnode *v;
+	struct stat now;
+
+	if (fstat(fd, &now) == -1) {
+		error = -errno;
+		errno = saved;
+		return error;
+	}
+	if (!vnode_is_file(fd, &now))
+		return -EINVAL;
+	v = mem_alloc(sizeof(*v));
+	if (v == NULL)
+		return -ENOMEM;
+	v->v_dev = now.st_dev;
+	v->v_ino = now.st_ino;
+	kn->kn_hook = v;
+	vnode_begin(kn, &now, 0);
+	error = vnode_watch(kq, kn, kn->kn_sfflags, S_ISDIR(now.st_mode));
+	if (error < 0)
+		mem_free(v);
+	return error;
+}
+
+static void
+vnode_detach(struct kqueue *kq, struct knote *kn)
+{
+	struct vnode *v = kn->kn_hook;
+
+	inotify_unset(kq, &v->v_above);
+	inotify_unset(kq, &v->v_mark);
+	mem_free(v);
+}
+
+static int
+vnode_touch(struct kqueue *kq, struct knote *kn, const struct kevent *kev)
+{
+	struct stat now;
+	int error;
+
+	if (!vnode_stat(kn, &now))
+		return -ENOENT;
+	if ((kev->flags & EV_ADD) == 0 && kev->fflags == 0)
+		return 0;
+	error = vnode_watch(kq, kn, kev->fflags, S_ISDIR(now.st_mode));
+	if (error < 0)
+		return error;
+	if (vnode_stat(kn, &now))
+		vnode_begin(kn, &now, kn->kn_sfflags);
+	kn->kn_sfflags = kev->fflags;
+	kn->kn_fflags = vnode_asked(kev->fflags, kn->kn_fflags);
+	if (kn->kn_fflags == 0)
+		knote_deactivate(kq, kn);
+	return 0;
+}
+
+static bool
+vnode_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent *out)
+{
+	struct stat now;
+
+	(void)kq;
+	(void)revents;
+	if (kn->kn_fflags == 0 || !vnode_stat(kn, &now))
+		return false;
+	out->fflags = kn->kn_fflags;
+	if ((kn->kn_fflags & NOTE_REVOKE) != 0)
+		out->flags |= EV_EOF;
+	return true;
+}
+
+const struct filterops filter_vnode = {
+	.fo_fd = true,
+	.fo_attach = vnode_attach,
+	.fo_detach = vnode_detach,
+	.fo_note = vnode_note,
+	.fo_touch = vnode_touch,
+	.fo_event = vnode_event,
+};

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* EVFILT_WRITE: there is room to write. */
+#include "filter.h"
+
+#include "fdtable.h"
+#include "kqueue.h"
+#include "source/fdkind.h"
+#include "source/timerfd.h"
+
+#include <errno.h>
+#include <poll.h>
+
+/* How long a mark is left alone before it is looked at again, in nanoseconds. */
+#define WRITE_DELAY_FIRST	1000000
+#define WRITE_DELAY_LAST	100000000
+
+static enum fdkind
+write_kind(struct kqueue *kq, int fd)
+{
+	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
+
+	if (w->w_kind == FD_UNKNOWN)
+		w->w_kind = (uint8_t)fdkind_of(fd);
+	return (enum fdkind)w->w_kind;
+}
+
+/* Regular files and devices that epoll refuses can always be written. */
+static int
+write_attach_file(struct kqueue *kq, struct knote *kn)
+{
+	return write_kind(kq, (int)kn->kn_ident) == FD_DIRECTORY ? -EINVAL : 0;
+}
+
+static void
+write_detach(struct kqueue *kq, struct knote *kn)
+{
+	if (kn->kn_aux != 0)
+		timerfd_remove(kq, kn, false);
+}
+
+/*
+ * The mark lies above the kernel's own, and nobody tells when it is reached: a
+ * timer looks again, less and less often.  kn_data: how long it waits.
+ */
+static bool
+write_wait(struct kqueue *kq, struct knote *kn)
+{
+	kn->kn_status |= KN_PARKED;
+	kn->kn_data = kn->kn_data == 0 ? WRITE_DELAY_FIRST : kn->kn_data * 2;
+	if (kn->kn_data > WRITE_DELAY_LAST)
+		kn->kn_data = WRITE_DELAY_LAST;
+	if (kn->kn_aux != 0)
+		timerfd_remove(kq, kn, false);
+	/* Without memory for the timer the next edge will have to do. */
+	(void)timerfd_add(kq, kn, false, timerfd_now(false) + kn->kn_data);
+	return false;
+}
+
+/* Whether this side can send no more. */
+static bool
+write_is_end(int fd, enum fdkind kind, uint32_t revents)
+{
+	if (kind == FD_STREAM || kind == FD_DATAGRAM)
+		return fdtable_shut(fd) || (revents & (POLLHUP | POLLRDHUP)) == (POLLHUP | POLLRDHUP);
+	return (revents & (POLLHUP | (kind == FD_PIPE ? POLLERR : 0))) != 0;
+}
+
+static bool
+write_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent *out)
+{
+	int fd = (int)kn->kn_ident;
+	enum fdkind kind = write_kind(kq, fd);
+
+	if ((kn->kn_status & KN_FILE) != 0)
+		return true;
+	/* Epoll does not tell POLLRDHUP here, but POLLHUP means nothing without it. */
+	if (revents == 0 || (revents & POLLHUP) != 0)
+		revents = fdkind_poll(fd);
+	if (write_is_end(fd, kind, revents)) {
+		out->flags |= EV_EOF;
+		out->fflags = (unsigned)fdkind_socket_error(fd, revents);
+		out->data = fdkind_space(fd, kind);
+		return true;
+	}
+	if ((revents & (POLLOUT | POLLERR)) == 0 || fdkind_unconnected(revents)) {
+		kn->kn_status |= KN_PARKED;
+		return false;
+	}
+	out->data = fdkind_space(fd, kind);
+	if ((kn->kn_sfflags & NOTE_LOWAT) != 0 && out->data < kn->kn_sdata)
+		return write_wait(kq, kn);
+	return true;
+}
+
+static void
+write_delivered(struct kqueue *kq, struct knote *kn, const struct kevent *out)
+{
+	(void)out;
+	if (kn->kn_aux != 0)
+		timerfd_remove(kq, kn, false);
+	kn->kn_data = 0;
+}
+
+static void
+write_enable(struct kqueue *kq, struct knote *kn, bool enabled)
+{
+	if (!enabled)
+		write_delivered(kq, kn, NULL);
+}
+
+const struct filterops filter_write = {
+	.fo_poll = POLLOUT,
+	.fo_fd = true,
+	.fo_file = write_attach_file,
+	.fo_detach = write_detach,
+	.fo_event = write_event,
+	.fo_delivered = write_delivered,
+	.fo_enable = write_enable,
+};

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The libc functions that close descriptors, and shutdown().  On the BSDs
+ * closing a descriptor removes its registrations; epoll forgets a file only
+ * when its last duplicate is closed, and never tells.  So these do the books
+ * first, by kqueue_descriptor_closes(), and then the real thing.
+ *
+ * They take no lock and may be called in signal handlers and vfork() children.
+ * The library's own descriptors are not open as far as they show.
+ */
+#if KQ_INTERPOSE
+
+#include "fdtable.h"
+#include "interpose/next.h"
+#include "kqueue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static struct {
+	int	(*close)(int);
+	int	(*dup2)(int, int);
+	int	(*dup3)(int, int, int);
+	int	(*close_range)(unsigned, unsigned, int);
+	int	(*shutdown)(int, int);
+} next;
+
+void
+close_resolve(void)
+{
+	NEXT_RESOLVE(next, close);
+	NEXT_RESOLVE(next, dup2);
+	NEXT_RESOLVE(next, dup3);
+	NEXT_RESOLVE(next, close_range);
+	NEXT_RESOLVE(next, shutdown);
+}
+
+KQ_WRAPPER int
+close(int fd)
+{
+	if (fdtable_noted(fd)) {
+		if (fdtable_hidden(fd)) {
+			errno = EBADF;
+			return -1;
+		}
+		/* A cancelled close() closes nothing: the books must not say it did. */
+		pthread_testcancel();
+		kqueue_descriptor_closes(fd);
+	}
+	return next.close != NULL ? next.close(fd) : (int)syscall(SYS_close, fd);
+}
+
+/* dup2() and dup3() close the number they are given; not if they are going to fail. */
+static void
+close_replaced(int from, int to)
+{
+	if (from != to && fdtable_noted(to) && fcntl(from, F_GETFD) != -1)
+		kqueue_descriptor_closes(to);
+}
+
+KQ_WRAPPER int
+dup2(int from, int to)
+{
+	close_replaced(from, to);
+	if (next.dup2 != NULL)
+		return next.dup2(from, to);
+	if (from == to)
+		return fcntl(from, F_GETFD) == -1 ? -1 : to;
+	return (int)syscall(SYS_dup3, from, to, 0);
+}
+
+KQ_WRAPPER int
+dup3(int from, int to, int flags)
+{
+	if ((flags & ~O_CLOEXEC) == 0)
+		close_replaced(from, to);
+	return next.dup3 != NULL ? next.dup3(from, to, flags) :
+	    (int)syscall(SYS_dup3, from, to, flags);
+}
+
+static int
+close_range_next(unsigned first, unsigned last, int flags)
+{
+	if (first > last)
+		return 0;
+	return next.close_range != NULL ? next.close_range(first, last, flags) :
+	    (int)syscall(SYS_close_range, first, last, flags);
+}
+
+/* Closes what lies between the library's own, books first. */
+KQ_WRAPPER int
+close_range(unsigned first, unsigned last, int flags)
+{
+	unsigned end = fdtable_end(), from = first;
+
+	/* CLOSE_RANGE_CLOEXEC closes nothing yet; other flags are for the kernel to judge. */
+	if (first > last || flags != 0)
+		return next.close_range != NULL ? next.close_range(first, last, flags) :
+		    (int)syscall(SYS_close_range, first, last, flags);
+	for (unsigned fd = first; fd < end && fd <= last; fd++) {
+		if (fdtable_find((int)fd) == NULL) {
+			fd |= FDTABLE_CHUNK - 1;
+		} else if (!fdtable_hidden((int)fd)) {
+			kqueue_descriptor_closes((int)fd);
+		} else {
+			if (fd > from && close_range_next(from, fd - 1, 0) == -1)
+				return -1;
+			from = fd + 1;
+		}
+	}
+	return close_range_next(from, last, 0);
+}
+
+KQ_WRAPPER void
+closefrom(int first)
+{
+	int limit = (int)sysconf(_SC_OPEN_MAX);
+
+	if (first < 0)
+		first = 0;
+	if (close_range((unsigned)first, ~0u, 0) == 0)
+		return;
+	/* Linux before 5.9. */
+	for (int fd = first; fd < limit; fd++)
+		close(fd);
+}
+
+/*
+ * Poll shows nothing of the program's own SHUT_WR, so EVFILT_WRITE is told
+ * here, and before it happens: the kernel wakes the queue while it does.
+ */
+KQ_WRAPPER int
+shutdown(int fd, int how)
+{
+	struct fdentry *entry = NULL;
+	bool before = false;
+	int result;
+
+	if (how == SHUT_WR || how == SHUT_RDWR)
+		entry = fd < 0 || fdtable_hidden(fd) ? NULL : fdtable_get(fd);
+	if (entry != NULL)
+		before = atomic_exchange_explicit(&entry->fe_shut, true, memory_order_relaxed);
+	result = next.shutdown != NULL ? next.shutdown(fd, how) :
+	    (int)syscall(SYS_shutdown, fd, how);
+	if (result == -1 && entry != NULL)
+		atomic_store_explicit(&entry->fe_shut, before, memory_order_relaxed);
+	return result;
+}
+
+#else
+typedef int close_is_not_wrapped;
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Streams are closed below close(): the C library's own calls do not pass
+ * through ours.  In a static program these cannot stand before the C
+ * library's, so only the shared library has them.
+ */
+#if KQ_INTERPOSE && KQ_INTERPOSE_STREAMS
+
+#include "interpose/next.h"
+#include "kqueue.h"
+
+#include <dirent.h>
+#include <stdio.h>
+
+/* musl names freopen64 only as a macro, and not at all in later versions. */
+#undef freopen64
+
+static struct {
+	int	(*fclose)(FILE *);
+	FILE	*(*freopen)(const char *restrict, const char *restrict, FILE *restrict);
+	FILE	*(*freopen64)(const char *restrict, const char *restrict, FILE *restrict);
+	int	(*pclose)(FILE *);
+	int	(*closedir)(DIR *);
+} next;
+
+FILE	*freopen64(const char *restrict, const char *restrict, FILE *restrict);
+
+void
+stream_resolve(void)
+{
+	NEXT_RESOLVE(next, fclose);
+	NEXT_RESOLVE(next, freopen);
+	NEXT_RESOLVE(next, freopen64);
+	NEXT_RESOLVE(next, pclose);
+	NEXT_RESOLVE(next, closedir);
+}
+
+KQ_WRAPPER int
+fclose(FILE *stream)
+{
+	kqueue_descriptor_closes(fileno(stream));
+	return next.fclose(stream);
+}
+
+KQ_WRAPPER FILE *
+freopen(const char *restrict path, const char *restrict mode, FILE *restrict stream)
+{
+	kqueue_descriptor_closes(fileno(stream));
+	return next.freopen(path, mode, stream);
+}
+
+KQ_WRAPPER FILE *
+freopen64(const char *restrict path, const char *restrict mode, FILE *restrict stream)
+{
+	kqueue_descriptor_closes(fileno(stream));
+	return next.freopen64 != NULL ? next.freopen64(path, mode, stream) :
+	    next.freopen(path, mode, stream);
+}
+
+KQ_WRAPPER int
+pclose(FILE *stream)
+{
+	kqueue_descriptor_closes(fileno(stream));
+	return next.pclose(stream);
+}
+
+KQ_WRAPPER int
+closedir(DIR *dir)
+{
+	kqueue_descriptor_closes(dirfd(dir));
+	return next.closedir(dir);
+}
+
+#else
+typedef int stream_is_not_wrapped;
+#endif

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The calls: changes in, wait, events out. */
+#include "filter.h"
+#include "kqueue.h"
+#include "source/sigaction.h"
+#include "source/timerfd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define KQ_PUBLIC __attribute__((visibility("default")))
+
+/*
+ * epoll's reports are read into a small array on the stack or, for a call that
+ * has room for more, into the end of the caller's own array: an epoll_event is
+ * less than half a kevent, so filling that array from its start never reaches
+ * a report that has not been read yet.
+ */
+#define KEVENT_STACK	256
+
+/* Addresses below this are nobody's: a null pointer, perhaps with an index. */
+#define KEVENT_PAGE	4096
+
+/* The data of no item: epoll has written nothing. */
+#define KEVENT_NO_REPORT	UINT64_MAX
+
+/* One call under way. */
+struct call {
+	struct kqueue	*kq;
+	struct kevent	*out;
+	int		room;		/* entries of out */
+	int		count;		/* of which are filled */
+	struct epoll_event *items;	/* reports of epoll ... */
+	int		nitems;		/* ... and how many fit */
+	struct knote_list done;		/* ready, and delivered by this call */
+	struct epoll_event stack[KEVENT_STACK];
+};
+
+static int
+kevent_result(int result)
+{
+	if (result >= 0)
+		return result;
+	errno = -result;
+	return -1;
+}
+
+KQ_PUBLIC int
+kqueue(void)
+{
+	return kqueuex(0);
+}
+
+KQ_PUBLIC int
+kqueuex(unsigned int flags)
+{
+	int saved = errno, fd;
+
+	if ((flags & ~KQUEUE_CLOEXEC) != 0)
+		return kevent_result(-EINVAL);
+	fd = kqueue_make();
+	if (fd >= 0)
+		errno = saved;
+	return kevent_result(fd);
+}
+
+KQ_PUBLIC int
+kqueue1(int flags)
+{
+	int fd;
+
+	if ((flags & ~(O_CLOEXEC | O_NONBLOCK)) != 0)
+		return kevent_result(-EINVAL);
+	fd = kqueue();
+	if (fd >= 0 && (flags & O_NONBLOCK) != 0)
+		(void)fcntl(fd, F_SETFL, O_NONBLOCK);
+	return fd;
+}
+
+/* Changes in.  0 or -errno; *entries of out are filled with answers. */
+static int
+kevent_apply(struct kqueue *kq, const struct kevent *changes, int n,
+    struct kevent *out, int room, int *entries)
+{
+	struct kevent kev;
+	int error;
+
+	for (int i = 0; i < n; i++) {
+		memcpy(&kev, &changes[i], sizeof(kev));	/* out may be the same array */
+		kev.flags &= (unsigned short)~EV_SYSFLAGS;
+		error = knote_change(kq, &kev);
+		if (error == 0 && (kev.flags & EV_RECEIPT) == 0)
+			continue;
+		if (*entries < room) {
+			kev.flags |= EV_ERROR;
+			kev.data = -error;
+			memcpy(&out[(*entries)++], &kev, sizeof(kev));
+		} else if (error < 0) {
+			return error;
+		}
+	}
+	return 0;
+}
+
+/* Where epoll shall put its reports, for what room is left. */
+static void
+kevent_place_items(struct call *call)
+{
+	int left = call->room - call->count;
+
+	call->nitems = left;
+	call->items = call->stack;
+	if (left > KEVENT_STACK)
+		call->items = (struct epoll_event *)(void *)(call->out + call->room) - left;
+}
+
+/* How many events fit before the reports that are still to be read, from next on. */
+static int
+kevent_room(const struct call *call, const struct epoll_event *next, bool last)
+{
+	if (last || call->items == call->stack)
+		return call->room - call->count;
+	return (int)(((const char *)next - (const char *)(call->out + call->count)) /
+	    (ptrdiff_t)sizeof(*call->out));
+}
+
+/* Hands n reports of a lane to what they are for; whether the nested lane has some, too. */
+static bool
+kevent_report(struct call *call, unsigned lane, int n)
+{
+	bool nested = false;
+
+	for (int i = 0; i < n; i++) {
+		struct epoll_event item = call->items[i];
+
+		if (SOURCE_IS(item.data.u64))
+			nested |= kqueue_report(call->kq, item.data.u64);
+		else
+			call->count += watch_report(call->kq, lane, item.data.u64, item.events,
+			    call->out + call->count,
+			    kevent_room(call, call->items + i + 1, i + 1 == n));
+	}
+	return nested;
+}
+
+/*
+ * Events out: n reports of epoll first, then what our own sources made ready.
+ * Each kind that has reported left room for one event at least.
+ */
+static void
+kevent_collect(struct call *call, int n)
+{
+	struct kqueue *kq = call->kq;
+
+	if (kevent_report(call, 0, n) && call->count < call->room) {
+		kevent_place_items(call);
+		kevent_report(call, 1,
+		    kqueue_poll(kq->kq_nested, call->items, call->nitems));
+	}
+	call->count += knote_collect(kq, call->out + call->count, call->room - call->count,
+	    &call->done);
+	knote_list_append(&kq->kq_ready, &call->done);
+}
+
+/* Half of the room is for what our own sources made ready, the rest for descriptors. */
+static int
+kevent_share(struct call *call)
+{
+	if (call->room > 1)
+		return (call->room + 1) / 2;
+	call->kq->kq_turn = !call->kq->kq_turn;
+	return call->kq->kq_turn;
+}
+
+/*
+ * What is ready now, without waiting.  A report that came to nothing may have
+ * left an edge behind (a parked knote's item is armed anew), so that is asked
+ * for again: a call that returns nothing leaves a queue that is not readable.
+ */
+static void
+kevent_collect_now(struct call *call)
+{
+	int n, tries = 3;
+
+	call->count = knote_collect(call->kq, call->out, kevent_share(call), &call->done);
+	do {
+		n = 0;
+		kevent_place_items(call);
+		if (call->nitems > 0)
+			n = kqueue_poll(call->kq->kq_ep, call->items, call->nitems);
+		kevent_collect(call, n);
+	} while (n > 0 && call->count == 0 && --tries > 0);
+}
+
+/*
+ * The part of a call that needs the lock before it can wait: changes, and what
+ * is ready without asking epoll.  1: done, the result is in call->count; 0: wait.
+ */
+static int
+kevent_before_wait(struct call *call, const struct kevent *changes, int nchanges, bool wait)
+{
+	struct kqueue *kq = call->kq;
+	int error, done = 1;
+
+	kqueue_lock(kq);
+	error = kqueue_is_open(kq) ? kevent_apply(kq, changes, nchanges, call->out, call->room,
+	    &call->count) : -EBADF;
+	if (error == 0 && call->count == 0 && call->room > 0) {
+		knote_look_all(kq);
+		if (!wait || kq->kq_ready.kl_first != NULL)
+			kevent_collect_now(call);
+		done = call->count > 0 || !wait;
+	}
+	kqueue_unlock(kq);
+	return error < 0 ? error : done;
+}
+
+/*
+ * Waits for epoll.  A cancellation point, which a bare system call is not.
+ * Linux before 5.11 has no epoll_pwait2(), but ppoll() is as precise.
+ */
+static int
+kevent_wait_for(int ep, struct epoll_event *items, int n, const struct timespec *timeout)
+{
+	struct { int64_t sec, nsec; } ts = { 0, 0 };
+	struct pollfd pfd = { .fd = ep, .events = POLLIN };
+	static _Atomic bool no_pwait2;
+	int type, result;
+
+	if (timeout == NULL)
+		return epoll_wait(ep, items, n, -1);
+	ts.sec = timeout->tv_sec;
+	ts.nsec = timeout->tv_nsec;
+	if (!atomic_load_explicit(&no_pwait2, memory_order_relaxed)) {
+		pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+		result = (int)syscall(SYS_epoll_pwait2, ep, items, n, &ts, NULL, 0);
+		pthread_setcanceltype(type, NULL);
+		/* A sandbox that does not know the call may say EPERM. */
+		if (result != -1 || (errno != ENOSYS && errno != EPERM))
+			return result;
+		atomic_store_explicit(&no_pwait2, true, memory_order_relaxed);
+	}
+	result = ppoll(&pfd, 1, timeout, NULL);
+	return result <= 0 ? result : kqueue_poll(ep, items, n);
+}
+
+/* What is left until a moment of the monotonic clock; no less than nothing. */
+static struct timespec
+kevent_until(int64_t deadline)
+{
+	int64_t left = deadline - timerfd_now(false);
+
+	if (left < 0)
+		left = 0;
+	return (struct timespec){ .tv_sec = left / 1000000000, .tv_nsec = left % 1000000000 };
+}
+
+/* Times beyond a century are for ever. */
+#define KEVENT_FOREVER	(INT64_C(100) * 366 * 24 * 3600)
+
+static int
+kevent_wait(struct call *call, const struct timespec *timeout)
+{
+	struct kqueue *kq = call->kq;
+	struct timespec left;
+	int64_t deadline = 0;
+	unsigned silent;
+	int n, error;
+
+	if (timeout != NULL && timeout->tv_sec > KEVENT_FOREVER)
+		timeout = NULL;
+	if (timeout != NULL)
+		deadline = timerfd_now(false) + (int64_t)timeout->tv_sec * 1000000000 +
+		    timeout->tv_nsec;
+	for (;;) {
+		kevent_place_items(call);
+		call->items[0].data.u64 = KEVENT_NO_REPORT;
+		if (call->nitems > 1)
+			call->items[1].data.u64 = KEVENT_NO_REPORT;
+		silent = sigaction_silent();
+		n = kevent_wait_for(kq->kq_ep, call->items, call->nitems, timeout);
+		error = n < 0 ? -errno : 0;
+		if (n == 0)
+			return 0;
+		kqueue_lock(kq);
+		if (!kqueue_is_open(kq))
+			error = -EBADF;
+		else if (error == -EINTR)
+			n = kqueue_poll(kq->kq_ep, call->items, call->nitems);
+		if (n > 0)
+			kevent_collect(call, n);
+		kqueue_unlock(kq);
+		if (call->count > 0)
+			return 0;
+		if (error < 0 && (error != -EINTR || silent == sigaction_silent()))
+			return error;
+		if (timeout != NULL) {
+			left = kevent_until(deadline);
+			timeout = &left;
+		}
+	}
+}
+
+/*
+ * A thread is cancelled while it waits, and what epoll gave it is put back.
+ * How many reports there were only epoll_wait() could have said.
+ */
+static void
+kevent_cancelled(void *arg)
+{
+	struct call *call = arg;
+	struct kqueue *kq = call->kq;
+
+	if (call->items[0].data.u64 != KEVENT_NO_REPORT) {
+		kqueue_lock(kq);
+		if (!kqueue_is_open(kq))
+			;
+		else if (call->nitems == 1 || call->items[1].data.u64 == KEVENT_NO_REPORT)
+			kqueue_put_back(kq, &call->items[0]);
+		else
+			kqueue_rescan(kq);
+		kqueue_unlock(kq);
+	}
+	kqueue_leave(kq);
+}
+
+static int
+kevent_call(struct kqueue *kq, const struct kevent *changes, int nchanges,
+    struct kevent *out, int room, const struct timespec *timeout)
+{
+	bool wait = timeout == NULL || timeout->tv_sec != 0 || timeout->tv_nsec != 0;
+	struct call call;
+	int result = 0;
+
+	call.kq = kq;
+	call.out = out;
+	call.room = room;
+	call.count = 0;
+	call.done = (struct knote_list){ NULL, NULL };
+	if (nchanges > 0 || !wait || room == 0 ||
+	    atomic_load_explicit(&kq->kq_nready, memory_order_relaxed) != 0 ||
+	    atomic_load_explicit(&kq->kq_nlook, memory_order_relaxed) != 0)
+		result = kevent_before_wait(&call, changes, nchanges, wait);
+	if (result == 0) {
+		pthread_cleanup_push(kevent_cancelled, &call);
+		result = kevent_wait(&call, timeout);
+		pthread_cleanup_pop(0);
+	}
+	return result < 0 ? result : call.count;
+}
+
+static bool
+kevent_bad_pointer(const void *p, int count)
+{
+	return count > 0 && (uintptr_t)p < KEVENT_PAGE;
+}
+
+static int
+kevent_check(const struct kevent *changelist, int nchanges, const struct kevent *eventlist,
+    int nevents, const struct timespec *timeout)
+{
+	if (kevent_bad_pointer(changelist, nchanges) || kevent_bad_pointer(eventlist, nevents) ||
+	    kevent_bad_pointer(timeout, timeout != NULL))
+		return -EFAULT;
+	if (nchanges < 0 || nevents < 0)
+		return -EINVAL;
+	if (timeout != NULL && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 ||
+	    timeout->tv_nsec > 999999999))
+		return -EINVAL;
+	return 0;
+}
+
+KQ_PUBLIC int
+kevent(int fd, const struct kevent *changelist, int nchanges,
+    struct kevent *eventlist, int nevents, const struct timespec *timeout)
+{
+	struct kqueue *kq = kqueue_enter(fd);
+	int saved = errno, result;
+
+	if (kq == NULL)
+		return kevent_result(-EBADF);
+	result = kevent_check(changelist, nchanges, eventlist, nevents, timeout);
+	if (result == 0)
+		result = kevent_call(kq, changelist, nchanges, eventlist, nevents, timeout);
+	kqueue_leave(kq);
+	errno = saved;
+	return kevent_result(result);
+}

@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Registrations: find, make, change, activate, deliver, remove. */
+#include "knote.h"
+
+#include "fdtable.h"
+#include "filter.h"
+#include "kqueue.h"
+#include "mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+
+/* Bits of a change that say what to do now, not how the knote shall be. */
+#define KNOTE_ACTIONS	(EV_ADD | EV_DELETE | EV_ENABLE | EV_DISABLE | \
+			EV_FORCEONESHOT | EV_KEEPUDATA | EV_SYSFLAGS)
+
+/* Slots that fit into an epoll item's tag. */
+#define KNOTE_SLOTS	(UINT32_C(1) << 28)
+
+/* The pool. */
+
+static int
+pool_grow(struct knote_pool *pool)
+{
+	struct knote **chunks, *chunk;
+
+	if (pool->kp_used >= KNOTE_SLOTS - KNOTE_CHUNK)
+		return -ENOMEM;
+	if ((pool->kp_chunks & (pool->kp_chunks - 1)) == 0) {
+		chunks = mem_grow(pool->kp_chunk,
+		    pool->kp_chunks == 0 ? 1 : (size_t)pool->kp_chunks * 2, sizeof(*chunks));
+		if (chunks == NULL)
+			return -ENOMEM;
+		pool->kp_chunk = chunks;
+	}
+	chunk = mem_alloc(KNOTE_CHUNK * sizeof(*chunk));
+	if (chunk == NULL)
+		return -ENOMEM;
+	pool->kp_chunk[pool->kp_chunks++] = chunk;
+	if (pool->kp_used == 0)
+		pool->kp_used = 1;	/* slot 0 means none */
+	return 0;
+}
+
+static struct knote *
+pool_take(struct knote_pool *pool)
+{
+	struct knote *kn;
+	uint32_t slot = pool->kp_free;
+
+	if (slot != 0) {
+		kn = knote_at(pool, slot);
+		pool->kp_free = kn->kn_next;
+	} else {
+		if (pool->kp_used >> KNOTE_CHUNK_SHIFT >= pool->kp_chunks &&
+		    pool_grow(pool) < 0)
+			return NULL;
+		slot = pool->kp_used++;
+		kn = knote_at(pool, slot);
+	}
+	memset(kn, 0, sizeof(*kn));
+	kn->kn_slot = slot;
+	return kn;
+}
+
+static void
+pool_give(struct knote_pool *pool, struct knote *kn)
+{
+	kn->kn_filter = 0;
+	kn->kn_next = pool->kp_free;
+	pool->kp_free = kn->kn_slot;
+}
+
+/* The hash of knotes that are on no descriptor. */
+
+static uint32_t *
+hash_bucket(const struct knote_hash *hash, uintptr_t ident, unsigned filter)
+{
+	uint64_t h = ((uint64_t)ident + filter) * UINT64_C(0x9e3779b97f4a7c15);
+
+	return &hash->kh_bucket[(h >> 32) & (hash->kh_size - 1)];
+}
+
+/* Doubles the table when there are as many knotes as chains. */
+static int
+hash_reserve(struct kqueue *kq)
+{
+	struct knote_hash *hash = &kq->kq_hash, larger;
+	uint32_t slot, next, *bucket;
+	struct knote *kn;
+
+	if (hash->kh_count < hash->kh_size)
+		return 0;
+	larger.kh_size = hash->kh_size == 0 ? 16 : hash->kh_size * 2;
+	larger.kh_count = hash->kh_count;
+	larger.kh_bucket = mem_alloc(larger.kh_size * sizeof(uint32_t));
+	if (larger.kh_bucket == NULL)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < hash->kh_size; i++)
+		for (slot = hash->kh_bucket[i]; slot != 0; slot = next) {
+			kn = knote_at(&kq->kq_pool, slot);
+			next = kn->kn_next;
+			bucket = hash_bucket(&larger, kn->kn_ident, kn->kn_filter);
+			kn->kn_next = *bucket;
+			*bucket = slot;
+		}
+	mem_free(hash->kh_bucket);
+	*hash = larger;
+	return 0;
+}
+
+/* The chain that a knote with this key is in: its watch's or its bucket's. */
+static uint32_t *
+knote_chain(struct kqueue *kq, const struct filterops *fo, uintptr_t ident, unsigned filter)
+{
+	struct watch *w;
+
+	if (fo->fo_fd) {
+		w = watch_find(&kq->kq_watches, (uint32_t)ident);
+		return w == NULL ? NULL : &w->w_knotes;
+	}
+	return kq->kq_hash.kh_size == 0 ? NULL : hash_bucket(&kq->kq_hash, ident, filter);
+}
+
+static struct knote *
+knote_find(struct kqueue *kq, const struct filterops *fo, uintptr_t ident, unsigned filter)
+{
+	uint32_t *chain = knote_chain(kq, fo, ident, filter);
+	struct knote *kn;
+
+	for (uint32_t slot = chain == NULL ? 0 : *chain; slot != 0; slot = kn->kn_next) {
+		kn = knote_at(&kq->kq_pool, slot);
+		if (kn->kn_ident == ident && kn->kn_filter == filter)
+			return kn;
+	}
+	return NULL;
+}
+
+static int
+knote_link(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
+{
+	uint32_t *chain;
+	int error;
+
+	if (fo->fo_fd) {
+		if (watch_get(kq, (int)kn->kn_ident) == NULL)
+			return -ENOMEM;
+		error = fdtable_watch(kq, (int)kn->kn_ident);
+	} else {
+		error = hash_reserve(kq);
+	}
+	if (error < 0)
+		return error;
+	chain = knote_chain(kq, fo, kn->kn_ident, kn->kn_filter);
+	kn->kn_next = *chain;
+	*chain = kn->kn_slot;
+	kq->kq_hash.kh_count += !fo->fo_fd;
+	return 0;
+}
+
+static void
+knote_unlink(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
+{
+	uint32_t *link = knote_chain(kq, fo, kn->kn_ident, kn->kn_filter);
+
+	while (*link != kn->kn_slot)
+		link = &knote_at(&kq->kq_pool, *link)->kn_next;
+	*link = kn->kn_next;
+	kq->kq_hash.kh_count -= !fo->fo_fd;
+}
+
+/*
+ * The lists.  A knote is in kq_ready while it is active and enabled; one on a
+ * file is in kq_look while it is enabled and not active, since no source tells
+ * of lseek().
+ */
+
+static void
+knote_relist(struct kqueue *kq, struct knote *kn)
+{
+	bool enabled = (kn->kn_status & KN_DISABLED) == 0;
+	bool ready = enabled && (kn->kn_status & KN_ACTIVE) != 0;
+	bool look = enabled && !ready && (kn->kn_status & KN_LOOK) != 0;
+
+	if ((kn->kn_status & KN_QUEUED) != 0 && !ready) {
+		knote_list_remove(&kq->kq_ready, kn);
+		kq->kq_nready--;
+		kn->kn_status &= (uint8_t)~KN_QUEUED;
+	}
+	if ((kn->kn_status & KN_LOOKED) != 0 && !look) {
+		knote_list_remove(&kq->kq_look, kn);
+		kq->kq_nlook--;
+		kn->kn_status &= (uint8_t)~KN_LOOKED;
+	}
+	if ((kn->kn_status & KN_QUEUED) == 0 && ready) {
+		knote_list_add(&kq->kq_ready, kn);
+		kq->kq_nready++;
+		kq->kq_news = true;
+		kn->kn_status |= KN_QUEUED;
+	}
+	if ((kn->kn_status & KN_LOOKED) == 0 && look) {
+		knote_list_add(&kq->kq_look, kn);
+		kq->kq_nlook++;
+		kn->kn_status |= KN_LOOKED;
+	}
+}
+
+void
+knote_activate(struct kqueue *kq, struct knote *kn)
+{
+	kn->kn_status |= KN_ACTIVE;
+	knote_relist(kq, kn);
+}
+
+void
+knote_deactivate(struct kqueue *kq, struct knote *kn)
+{
+	kn->kn_status &= (uint8_t)~KN_ACTIVE;
+	knote_relist(kq, kn);
+}
+
+void
+knote_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
+{
+	const struct filterops *fo = filter_of(kn);
+
+	if (fo->fo_note != NULL)
+		fo->fo_note(kq, kn, hint);
+	else
+		knote_activate(kq, kn);
+}
+
+/* Whether epoll watches the knote's descriptor for it. */
+static bool
+knote_polled(const struct filterops *fo, const struct knote *kn)
+{
+	return fo->fo_poll != 0 && (kn->kn_status & KN_FILE) == 0;
+}
+
+/* Looks at the condition of a knote that epoll does not watch. */
+static void
+knote_look(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
+{
+	struct kevent scratch = { .flags = 0 };
+
+	if (!knote_polled(fo, kn) && (kn->kn_status & KN_ACTIVE) == 0 &&
+	    fo->fo_event(kq, kn, 0, &scratch))
+		kn->kn_status |= KN_ACTIVE;
+	knote_relist(kq, kn);
+}
+
+void
+knote_look_all(struct kqueue *kq)
+{
+	struct knote *kn, *next;
+
+	for (kn = kq->kq_look.kl_first; kn != NULL; kn = next) {
+		next = kn->kn_after;
+		if (filter_of(kn)->fo_look(kq, kn))
+			knote_activate(kq, kn);
+	}
+}
+
+void
+knote_rescan(struct kqueue *kq)
+{
+	struct knote *kn;
+
+	for (uint32_t slot = 1; slot < kq->kq_pool.kp_used; slot++) {
+		kn = knote_at(&kq->kq_pool, slot);
+		if (kn->kn_filter == 0 || (kn->kn_status & KN_DISABLED) != 0)
+			continue;
+		if (knote_polled(filter_of(kn), kn))
+			watch_update(kq, (int)kn->kn_ident, kn);
+		else
+			knote_look(kq, filter_of(kn), kn);
+	}
+}
+
+/* Changes. */
+
+static void
+knote_enable(struct kqueue *kq, const struct filterops *fo, struct knote *kn, bool enabled)
+{
+	if (enabled == ((kn->kn_status & KN_DISABLED) == 0))
+		return;
+	if (enabled)
+		kn->kn_status &= (uint8_t)~KN_DISABLED;
+	else
+		kn->kn_status |= KN_DISABLED;
+	knote_relist(kq, kn);
+	if (fo->fo_enable != NULL)
+		fo->fo_enable(kq, kn, enabled);
+}
+
+/* The number turns out to be another descriptor's: what was registered before kn is void. */
+static void
+knote_remove_others(struct kqueue *kq, struct knote *kn)
+{
+	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)kn->kn_ident);
+	struct knote *other;
+
+	while (w->w_knotes != kn->kn_slot || kn->kn_next != 0) {
+		other = knote_at(&kq->kq_pool,
+		    w->w_knotes != kn->kn_slot ? w->w_knotes : kn->kn_next);
+		other->kn_status |= KN_FILE;	/* nothing to disarm */
+		knote_remove(kq, other);
+	}
+}
+
+/*
+ * Has epoll watch what a new or enabled knote needs, or the filter if epoll
+ * does not do files.  One that is added disabled is armed for a moment, too:
+ * only epoll can tell whether it could be.
+ */
+static int
+knote_arm(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
+{
+	int fd = (int)kn->kn_ident;
+	uint8_t disabled = kn->kn_status & KN_DISABLED;
+	int error;
+
+	kn->kn_status &= (uint8_t)~KN_DISABLED;
+	error = watch_update(kq, fd, kn);
+	if (error == -ENOENT) {
+		knote_remove_others(kq, kn);
+		error = watch_update(kq, fd, kn);
+	}
+	kn->kn_status |= disabled;
+	if (error == 0 && disabled != 0)
+		error = watch_update(kq, fd, NULL);
+	if (error == -EPERM) {
+		kn->kn_status |= KN_FILE;
+		error = fo->fo_file == NULL ? -EINVAL : fo->fo_file(kq, kn);
+	}
+	return error;
+}
+
+static int
+knote_add(struct kqueue *kq, const struct filterops *fo, const struct kevent *kev)
+{
+	struct knote *kn;
+	int error;
+
+	/* A queue can be read, nothing else. */
+	if (fo->fo_fd && fo != &filter_read && fdtable_queue((int)kev->ident) != NULL)
+		return -EINVAL;
+	kn = pool_take(&kq->kq_pool);
+	if (kn == NULL)
+		return -ENOMEM;
+	kn->kn_ident = kev->ident;
+	kn->kn_filter = (uint8_t)-kev->filter;
+	kn->kn_flags = (uint16_t)((kev->flags & ~KNOTE_ACTIONS) | (fo->fo_clear ? EV_CLEAR : 0));
+	kn->kn_status = (kev->flags & EV_DISABLE) != 0 ? KN_DISABLED : 0;
+	kn->kn_sfflags = kev->fflags;
+	kn->kn_sdata = kev->data;
+	kn->kn_udata = kev->udata;
+	error = knote_link(kq, fo, kn);
+	if (error < 0)
+		goto give;
+	error = fo->fo_attach == NULL ? 0 : fo->fo_attach(kq, kn);
+	if (error < 0)
+		goto unlink;
+	error = fo->fo_poll == 0 ? 0 : knote_arm(kq, fo, kn);
+	if (error < 0)
+		goto detach;
+	knote_look(kq, fo, kn);
+	return 0;
+detach:
+	if (fo->fo_detach != NULL)
+		fo->fo_detach(kq, kn);
+unlink:
+	knote_unlink(kq, fo, kn);
+give:
+	pool_give(&kq->kq_pool, kn);
+	return error;
+}
+
+static int
+knote_update(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
+    const struct kevent *kev)
+{
+	int error;
+
+	if (fo->fo_touch != NULL) {
+		error = fo->fo_touch(kq, kn, kev);
+		if (error < 0)
+			return error;
+	} else if ((kev->flags & EV_ADD) != 0 || kev->fflags != 0) {
+		kn->kn_sfflags = kev->fflags;
+		kn->kn_sdata = kev->data;
+	}
+	if ((kev->flags & EV_KEEPUDATA) == 0)
+		kn->kn_udata = kev->udata;
+	if ((kev->flags & EV_FORCEONESHOT) != 0) {
+		kn->kn_flags |= EV_ONESHOT;
+		kn->kn_status |= KN_FORCED;
+		knote_activate(kq, kn);
+	}
+	if ((kev->flags & (EV_ENABLE | EV_DISABLE)) != 0)
+		knote_enable(kq, fo, kn, (kev->flags & EV_ENABLE) != 0);
+	kn->kn_status &= (uint8_t)~KN_PARKED;
+	if (knote_polled(fo, kn))
+		return watch_update(kq, (int)kn->kn_ident,
+		    (kn->kn_status & KN_DISABLED) == 0 ? kn : NULL);
+	if ((kev->flags & EV_DISABLE) == 0)
+		knote_look(kq, fo, kn);
+	return 0;
+}
+
+/* A change needs a registration that is not there. */
+static int
+knote_missing(const struct filterops *fo, uintptr_t ident)
+{
+	if (fo->fo_fd && fcntl((int)ident, F_GETFD) == -1)
+		return -EBADF;
+	return -ENOENT;
+}
+
+int
+knote_change(struct kqueue *kq, const struct kevent *kev)
+{
+	const struct filterops *fo = filter_find(kev->filter);
+	struct knote *kn;
+	int error;
+
+	if (fo == NULL || (kev->flags & (EV_ENABLE | EV_DISABLE)) == (EV_ENABLE | EV_DISABLE) ||
+	    (kev->flags & (EV_ADD | EV_KEEPUDATA)) == (EV_ADD | EV_KEEPUDATA))
+		return -EINVAL;
+	if (fo->fo_fd && (kev->ident > INT_MAX))
+		return -EBADF;
+	if (fo->fo_fd)
+		watch_check(kq, (int)kev->ident);
+	kn = knote_find(kq, fo, kev->ident, (unsigned)-kev->filter);
+	if (kn != NULL && (kev->flags & EV_DELETE) != 0) {
+		knote_remove(kq, kn);
+		return 0;
+	}
+	if (kn != NULL) {
+		error = knote_update(kq, fo, kn, kev);
+		if (!fo->fo_fd || (error != -ENOENT && error != -EBADF))
+			return error;
+		/* The descriptor was closed unseen; its number may be another's by now. */
+		knote_remove_all(kq, (int)kev->ident);
+	}
+	if ((kev->flags & EV_ADD) == 0)
+		return knote_missing(fo, kev->ident);
+	return knote_add(kq, fo, kev);
+}
+
+/* Delivery. */
+
+bool
+knote_deliver(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent *out)
+{
+	const struct filterops *fo = filter_of(kn);
+	struct kevent event = {
+		.ident = kn->kn_ident,
+		.filter = (short)-kn->kn_filter,
+		.udata = kn->kn_udata,
+	};
+
+	if (!fo->fo_event(kq, kn, revents, &event) && (kn->kn_status & KN_FORCED) == 0)
+		return false;
+	event.flags |= kn->kn_flags;
+	memcpy(out, &event, sizeof(event));
+	if ((kn->kn_flags & EV_ONESHOT) != 0) {
+		knote_remove(kq, kn);
+		return true;
+	}
+	/* Epoll itself goes on to tell of what it watches. */
+	if ((kn->kn_flags & EV_CLEAR) != 0 || knote_polled(fo, kn))
+		knote_deactivate(kq, kn);
+	if ((kn->kn_flags & EV_CLEAR) != 0)
+		kn->kn_fflags = 0;
+	if (fo->fo_delivered != NULL)
+		fo->fo_delivered(kq, kn, &event);
+	if ((kn->kn_flags & EV_DISPATCH) != 0) {
+		knote_enable(kq, fo, kn, false);
+		if (knote_polled(fo, kn))
+			watch_update(kq, (int)kn->kn_ident, NULL);
+	}
+	return true;
+}
+
+int
+knote_collect(struct kqueue *kq, struct kevent *out, int n, struct knote_list *done)
+{
+	struct knote *kn;
+	int count = 0;
+
+	while (count < n && (kn = kq->kq_ready.kl_first) != NULL) {
+		if (!knote_deliver(kq, kn, 0, out + count)) {
+			knote_deactivate(kq, kn);
+			continue;
+		}
+		count++;
+		/* Still there (a freed one has no filter) and ready: for the next call. */
+		if (kn->kn_filter != 0 && (kn->kn_status & KN_QUEUED) != 0) {
+			knote_list_remove(&kq->kq_ready, kn);
+			knote_list_add(done, kn);
+		}
+	}
+	return count;
+}
+
+/* Removal. */
+
+void
+knote_remove(struct kqueue *kq, struct knote *kn)
+{
+	const struct filterops *fo = filter_of(kn);
+	bool polled = knote_polled(fo, kn);
+	int fd = (int)kn->kn_ident;
+
+	kn->kn_status |= KN_DISABLED;	/* off the lists */
+	knote_relist(kq, kn);
+	if (fo->fo_detach != NULL)
+		fo->fo_detach(kq, kn);
+	knote_unlink(kq, fo, kn);
+	if (polled && !kqueue_ending(kq)) {
+		watch_forget(kq, fd, kn);
+		watch_update(kq, fd, NULL);
+	}
+	pool_give(&kq->kq_pool, kn);
+}
+
+void
+knote_remove_all(struct kqueue *kq, int fd)
+{
+	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
+	struct knote *kn;
+
+	if (w == NULL)
+		return;
+	/* Its items left epoll with the file: nothing is to be disarmed. */
+	watch_void(w);
+	for (uint32_t slot = w->w_knotes; slot != 0; slot = kn->kn_next) {
+		kn = knote_at(&kq->kq_pool, slot);
+		kn->kn_status |= KN_FILE;
+	}
+	while (w->w_knotes != 0)
+		knote_remove(kq, knote_at(&kq->kq_pool, w->w_knotes));
+}
+
+void
+knote_free_all(struct kqueue *kq)
+{
+	struct knote_pool *pool = &kq->kq_pool;
+	struct knote *kn;
+
+	for (uint32_t slot = 1; slot < pool->kp_used; slot++) {
+		kn = knote_at(pool, slot);
+		if (kn->kn_filter != 0)
+			knote_remove(kq, kn);
+	}
+	for (uint32_t i = 0; i < pool->kp_chunks; i++)
+		mem_free(pool->kp_chunk[i]);
+	mem_free(pool->kp_chunk);
+	mem_free(kq->kq_hash.kh_bucket);
+	memset(pool, 0, sizeof(*pool));
+	memset(&kq->kq_hash, 0, sizeof(kq->kq_hash));
+}

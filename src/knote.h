@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A knote is one registration: what was asked for and what has been seen.
+ *
+ * Knotes live in the queue's pool and are known by slot, a small number that
+ * links them into chains and that epoll may hand back; a pointer to one is
+ * good while the queue's lock is held and until the knote is removed.
+ * Everything here is protected by the queue's lock.
+ */
+#ifndef KQ_KNOTE_H
+#define KQ_KNOTE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/event.h>
+
+struct kqueue;
+struct filterops;
+
+struct knote {
+	uintptr_t	kn_ident;
+	void		*kn_udata;
+	union {
+		int64_t	kn_sdata;	/* data as asked: mark, period, ... */
+		void	*kn_hook;	/* or the source's own record */
+	};
+	int64_t		kn_data;	/* data as seen, or the filter's own */
+	uint32_t	kn_sfflags;	/* fflags as asked */
+	uint32_t	kn_fflags;	/* fflags as seen */
+	uint16_t	kn_flags;	/* EV_ bits that come back with each event */
+	uint8_t		kn_filter;	/* -EVFILT_... */
+	uint8_t		kn_status;	/* KN_... */
+	uint32_t	kn_next;	/* slot of the next in its hash chain or watch */
+	struct knote	*kn_before;	/* in kq_ready or kq_look */
+	struct knote	*kn_after;
+	uint32_t	kn_slot;
+	uint32_t	kn_aux;		/* the filter's own: place in a heap, descriptor */
+};
+
+/* First in, first out. */
+struct knote_list {
+	struct knote	*kl_first;
+	struct knote	*kl_last;
+};
+
+/* kn_status */
+#define KN_ACTIVE	0x01u	/* something happened that has not been delivered */
+#define KN_QUEUED	0x02u	/* is in kq_ready; only if active and enabled */
+#define KN_DISABLED	0x04u	/* EV_DISABLE, or EV_DISPATCH after delivery */
+#define KN_FORCED	0x08u	/* EV_FORCEONESHOT: deliver whatever the filter says */
+#define KN_PARKED	0x10u	/* the kernel says ready, the filter not: wait for an edge */
+#define KN_FILE		0x20u	/* its descriptor is one that epoll refuses */
+#define KN_LOOK		0x40u	/* to be looked at in every call while it is not ready */
+#define KN_LOOKED	0x80u	/* is in kq_look */
+
+/* The pool: slots are never 0. */
+struct knote_pool {
+	struct knote	**kp_chunk;
+	uint32_t	kp_chunks;
+	uint32_t	kp_free;	/* first free slot, chained by kn_next; 0: none */
+	uint32_t	kp_used;	/* slots handed out so far, free or not */
+};
+
+#define KNOTE_CHUNK_SHIFT 6
+#define KNOTE_CHUNK	(1u << KNOTE_CHUNK_SHIFT)
+
+/* Knotes whose ident is no descriptor, by (ident, filter). */
+struct knote_hash {
+	uint32_t	*kh_bucket;	/* first slot of each chain */
+	uint32_t	kh_size;	/* a power of two, or 0 */
+	uint32_t	kh_count;
+};
+
+static inline struct knote *
+knote_at(const struct knote_pool *pool, uint32_t slot)
+{
+	return &pool->kp_chunk[slot >> KNOTE_CHUNK_SHIFT][slot & (KNOTE_CHUNK - 1)];
+}
+
+static inline void
+knote_list_add(struct knote_list *list, struct knote *kn)
+{
+	kn->kn_after = NULL;
+	kn->kn_before = list->kl_last;
+	if (list->kl_last != NULL)
+		list->kl_last->kn_after = kn;
+	else
+		list->kl_first = kn;
+	list->kl_last = kn;
+}
+
+static inline void
+knote_list_remove(struct knote_list *list, struct knote *kn)
+{
+	if (kn->kn_before != NULL)
+		kn->kn_before->kn_after = kn->kn_after;
+	else
+		list->kl_first = kn->kn_after;
+	if (kn->kn_after != NULL)
+		kn->kn_after->kn_before = kn->kn_before;
+	else
+		list->kl_last = kn->kn_before;
+}
+
+/* Moves all of more to the end of list. */
+static inline void
+knote_list_append(struct knote_list *list, struct knote_list *more)
+{
+	if (more->kl_first == NULL)
+		return;
+	more->kl_first->kn_before = list->kl_last;
+	if (list->kl_last != NULL)
+		list->kl_last->kn_after = more->kl_first;
+	else
+		list->kl_first = more->kl_first;
+	list->kl_last = more->kl_last;
+	more->kl_first = more->kl_last = NULL;
+}
+
+/* One change of a changelist: 0 or -errno. */
+int	knote_change(struct kqueue *kq, const struct kevent *kev);
+
+/* Its source says that something happened: it becomes ready if it is enabled. */
+void	knote_activate(struct kqueue *kq, struct knote *kn);
+
+/* The same, with the source's word for what it was: the filter judges (fo_note). */
+void	knote_note(struct kqueue *kq, struct knote *kn, uint32_t hint);
+
+/* What had happened is void: it is ready no longer. */
+void	knote_deactivate(struct kqueue *kq, struct knote *kn);
+
+/*
+ * If kn's condition holds, writes its event to *out, does what its flags say
+ * (EV_ONESHOT removes it) and returns true.  revents: what epoll said of its
+ * descriptor, 0 if it was not epoll that spoke.
+ */
+bool	knote_deliver(struct kqueue *kq, struct knote *kn, uint32_t revents,
+	    struct kevent *out);
+
+/*
+ * Takes up to n events from the ready list; their count.  What stays ready is
+ * moved to done, so that no knote comes twice in a call.
+ */
+int	knote_collect(struct kqueue *kq, struct kevent *out, int n, struct knote_list *done);
+
+/* Looks at the files whose state no source tells. */
+void	knote_look_all(struct kqueue *kq);
+
+/* Looks at the condition of every knote, or has epoll look. */
+void	knote_rescan(struct kqueue *kq);
+
+/* Removes a knote: its source forgets it, its slot is free. */
+void	knote_remove(struct kqueue *kq, struct knote *kn);
+
+/* Removes all knotes on a descriptor that is closed. */
+void	knote_remove_all(struct kqueue *kq, int fd);
+
+/* Removes every knote and frees the memory of pool and hash. */
+void	knote_free_all(struct kqueue *kq);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A queue.  Its struct comes from a pool that is never given back to the
+ * system, so that a thread may look at one that is being closed: it takes a
+ * reference, and looks again whether the number still leads there.
+ *
+ * What protects a member: (k) kq_lock, (a) atomic, (i) set before the queue
+ * can be found and not changed until nobody can find it, (p) the pool's lock.
+ */
+#ifndef KQ_KQUEUE_H
+#define KQ_KQUEUE_H
+
+#include "knote.h"
+#include "lock.h"
+#include "source/watch.h"
+
+#include <sys/epoll.h>
+
+struct timers;
+struct inotify;
+
+enum kqueue_state { KQ_FREE, KQ_OPEN, KQ_CLOSED, KQ_ENDING };
+
+/* Whether the queue's item of the shared, always readable eventfd is armed. */
+enum kqueue_bell {
+	BELL_OFF,
+	BELL_EDGE,	/* will be reported once */
+	BELL_SPENT,	/* has been, in the call under way */
+	BELL_LEVEL	/* is reported until kq_ready is empty */
+};
+
+struct kqueue {
+	struct lock	kq_lock;
+	_Atomic uint32_t kq_refs;	/* (a) calls inside, and 1 while open */
+	_Atomic int	kq_state;	/* (a) enum kqueue_state */
+	_Atomic uint32_t kq_nready;	/* (k); read without it as a hint */
+	_Atomic uint32_t kq_nlook;	/* (k); how many are in kq_look; read as a hint */
+	_Atomic int	kq_closed;	/* (a) 1 + a watched number that was closed; chained */
+	_Atomic bool	kq_scan;	/* (a) some number watched by several queues was closed */
+	_Atomic bool	kq_signalled;	/* (a) a watched signal arrived */
+	int		kq_ep;		/* (i) the epoll, by a number of our own */
+	_Atomic int	kq_nested;	/* (k) a second epoll inside it, or -1; read by close() */
+	uint8_t		kq_bell;	/* (k) enum kqueue_bell */
+	bool		kq_news;	/* (k) kq_ready has a knote that the bell has not told */
+	_Atomic bool	kq_counted;	/* (a) it is in another queue */
+	bool		kq_turn;	/* (k) with room for one event: whose turn it is */
+	uint32_t	kq_id;		/* (i) tells it from its predecessors in this struct */
+	int		kq_number;	/* (i) the number kqueue() returned */
+	_Atomic uint32_t kq_numbers;	/* (a) how many numbers lead here */
+	struct knote_list kq_ready;	/* (k) */
+	struct knote_list kq_look;	/* (k) files to look at in every call */
+	struct knote_pool kq_pool;	/* (k) */
+	struct knote_hash kq_hash;	/* (k) */
+	struct watch_table kq_watches;	/* (k) */
+	struct timers	*kq_timers;	/* (k) NULL until the first timer */
+	struct inotify	*kq_inotify;	/* (k) NULL until the first watched file */
+	struct kqueue	*kq_next;	/* (i) every queue there is or was */
+	struct kqueue	*kq_next_free;	/* (p) if KQ_FREE */
+};
+
+/*
+ * What the epoll item of a source of our own carries (u64): kind and slot in
+ * the lower half, with the top bit set that no descriptor has; a generation in
+ * the upper half where the source can go while its event is under way.
+ */
+enum source_kind {
+	SOURCE_BELL,		/* kq_ready is not empty, or the queue is closed */
+	SOURCE_NESTED,		/* kq_nested */
+	SOURCE_SIGNAL,		/* kq_signalled */
+	SOURCE_TIMER,		/* the monotonic clock's timer descriptor */
+	SOURCE_DATE,		/* the wall clock's */
+	SOURCE_INOTIFY,
+	SOURCE_KNOTE		/* a knote's own descriptor: kn_slot */
+};
+
+#define SOURCE_TAG(kind, slot) \
+	(UINT64_C(0x80000000) | (uint64_t)(kind) << 28 | (uint64_t)(slot))
+#define SOURCE_IS(u64)		(((u64) & UINT64_C(0x80000000)) != 0)
+#define SOURCE_KIND(u64)	((enum source_kind)((u64) >> 28 & 7))
+#define SOURCE_SLOT(u64)	((uint32_t)((u64) & 0x0fffffff))
+
+/* A new queue's number, or -errno. */
+int	kqueue_make(void);
+
+/* The queue behind a number, with a reference; NULL: EBADF. */
+struct kqueue *kqueue_enter(int fd);
+void	kqueue_leave(struct kqueue *kq);
+
+/* kq_lock; what was closed since it was last held is dealt with first. */
+void	kqueue_lock(struct kqueue *kq);
+void	kqueue_unlock(struct kqueue *kq);
+
+static inline bool
+kqueue_is_open(const struct kqueue *kq)
+{
+	return atomic_load_explicit(&kq->kq_state, memory_order_acquire) == KQ_OPEN;
+}
+
+/* Whether the queue is being taken apart, here or in a forked child. */
+static inline bool
+kqueue_ending(const struct kqueue *kq)
+{
+	return atomic_load_explicit(&kq->kq_state, memory_order_relaxed) == KQ_ENDING;
+}
+
+/* Makes the bell say what kq_ready says.  To be called before the lock is dropped. */
+void	kqueue_settle(struct kqueue *kq);
+
+/* The nested epoll, made if need be; -errno if it cannot. */
+int	kqueue_get_nested(struct kqueue *kq);
+
+/* What epoll ep has now: at most n items.  No cancellation point, never fails. */
+int	kqueue_poll(int ep, struct epoll_event *items, int n);
+
+/* Epoll reports a source of our own.  Whether it is the nested epoll, which is to be polled. */
+bool	kqueue_report(struct kqueue *kq, uint64_t tag);
+
+/* A report of epoll is not going to be delivered now: what would be lost becomes active. */
+void	kqueue_put_back(struct kqueue *kq, const struct epoll_event *item);
+
+/* Reports of epoll were lost: has everything reported again that may have been among them. */
+void	kqueue_rescan(struct kqueue *kq);
+
+/* The queue at this number is put into another. */
+void	kqueue_will_be_counted(int fd);
+
+/* How many registrations of the queue at this number are ready, for a queue it is nested in. */
+int	kqueue_count(int fd);
+
+/* Adds a source's own descriptor to kq_ep; 0 or -errno. */
+int	kqueue_source_add(struct kqueue *kq, int fd, uint32_t events, uint64_t tag);
+
+/*
+ * The process's shared eventfd, always readable, never read: as an item of a
+ * queue's epoll, armed and disarmed with EPOLL_CTL_MOD, it is a bell that
+ * costs no descriptor and that a signal handler may ring.  -errno if none.
+ */
+int	kqueue_eventfd(void);
+
+/*
+ * The program is about to close this number (interpose/close.c): registrations
+ * on it go, a queue whose last number it is ends.  Takes no lock, fit for
+ * signal handlers.
+ */
+void	kqueue_descriptor_closes(int fd);
+
+/* The first of all queues there are or were, in any state, linked by kq_next. */
+struct kqueue *kqueue_first(void);
+
+#endif

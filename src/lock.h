@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A mutex in one word, on futex(2).  Taking and dropping a free one costs two
+ * atomic instructions, which is why it is not pthread's: kevent() takes one
+ * lock for each call.  A forked child may simply overwrite it.
+ *
+ * lock_depth counts the locks that this thread holds.  A signal handler that
+ * finds it above zero has interrupted the library and must not enter it.
+ *
+ * Lock order, outermost first:
+ *	pool		kqueue.c: making and ending queues, fork
+ *	signals		source/sigaction.c: dispositions and who watches them
+ *	kq_lock		one queue; of two nested queues the outer first
+ */
+#ifndef KQ_LOCK_H
+#define KQ_LOCK_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct lock {
+	_Atomic uint32_t lk_word;	/* 0 free, 1 held, 2 held and wanted */
+};
+
+extern _Thread_local unsigned lock_depth;
+
+void	lock_wait(struct lock *lk);
+void	lock_wake(struct lock *lk);
+
+static inline void
+lock_take(struct lock *lk)
+{
+	uint32_t unheld = 0;
+
+	lock_depth++;
+	atomic_signal_fence(memory_order_seq_cst);
+	if (!atomic_compare_exchange_strong_explicit(&lk->lk_word, &unheld, 1,
+	    memory_order_acquire, memory_order_relaxed))
+		lock_wait(lk);
+}
+
+static inline void
+lock_drop(struct lock *lk)
+{
+	if (atomic_exchange_explicit(&lk->lk_word, 0, memory_order_release) == 2)
+		lock_wake(lk);
+	atomic_signal_fence(memory_order_seq_cst);
+	lock_depth--;
+}
+
+#endif

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "source/fdkind.h"
+
+#include "fdtable.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef SIOCOUTQ
+#define SIOCOUTQ	TIOCOUTQ
+#endif
+
+/* enum in the kernel's tcp_states.h, which is not for programs. */
+#define TCP_STATE_CLOSE	7
+
+static enum fdkind
+fdkind_of_socket(int fd)
+{
+	socklen_t size = sizeof(int);
+	int type;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == -1)
+		return FD_OTHER;
+	return type == SOCK_STREAM ? FD_STREAM : FD_DATAGRAM;
+}
+
+/* eventfd and timerfd have no type of their own; their link in /proc says what they are. */
+static enum fdkind
+fdkind_of_anonymous(int fd)
+{
+	char path[32], name[32];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, name, sizeof(name) - 1);
+	if (n < 0)
+		return FD_OTHER;
+	name[n] = '\0';
+	if (strcmp(name, "anon_inode:[eventfd]") == 0 || strcmp(name, "anon_inode:[timerfd]") == 0)
+		return FD_COUNTER;
+	return FD_OTHER;
+}
+
+enum fdkind
+fdkind_of(int fd)
+{
+	int saved = errno;
+	enum fdkind kind = FD_OTHER;
+	struct stat st;
+
+	if (fdtable_queue(fd) != NULL)
+		return FD_QUEUE;
+	if (fstat(fd, &st) == -1)
+		kind = FD_OTHER;
+	else if (S_ISSOCK(st.st_mode))
+		kind = fdkind_of_socket(fd);
+	else if (S_ISFIFO(st.st_mode))
+		kind = FD_PIPE;
+	else if (S_ISREG(st.st_mode))
+		kind = FD_REGULAR;
+	else if (S_ISDIR(st.st_mode))
+		kind = FD_DIRECTORY;
+	else if (S_ISCHR(st.st_mode) && isatty(fd))
+		kind = FD_TTY;
+	else if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
+		kind = FD_DEVICE;
+	else
+		kind = fdkind_of_anonymous(fd);
+	errno = saved;
+	return kind;
+}
+
+uint32_t
+fdkind_poll(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN | POLLOUT | POLLPRI | POLLRDHUP };
+	int saved = errno;
+
+	/* poll() would be a cancellation point, and a lock is held. */
+	if (syscall(SYS_ppoll, &pfd, 1, &(struct timespec){ 0 }, NULL, 0) != 1)
+		pfd.revents = 0;
+	errno = saved;
+	return (uint16_t)pfd.revents;
+}
+
+int64_t
+fdkind_readable(int fd)
+{
+	int saved = errno, n;
+
+	if (ioctl(fd, FIONREAD, &n) == -1) {
+		errno = saved;
+		return -1;
+	}
+	return n;
+}
+
+/* FIONREAD would tell it in one call, but as an int: wrong from 2 GiB on, and 0 at 4 GiB. */
+int64_t
+fdkind_file_left(int fd)
+{
+	off_t offset = lseek(fd, 0, SEEK_CUR);
+	struct stat st;
+
+	if (offset == -1 || fstat(fd, &st) == -1)
+		return 0;
+	return (int64_t)st.st_size - offset;
+}
+
+static int64_t
+fdkind_pipe_space(int fd)
+{
+	int size = fcntl(fd, F_GETPIPE_SZ);
+	int64_t used = fdkind_readable(fd);
+
+	return size == -1 || used == -1 ? 1 : size - used;
+}
+
+static int64_t
+fdkind_socket_space(int fd)
+{
+	socklen_t size = sizeof(int);
+	int buffer, used;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, &size) == -1 ||
+	    ioctl(fd, SIOCOUTQ, &used) == -1)
+		return 1;
+	return (int64_t)buffer - used;
+}
+
+int64_t
+fdkind_space(int fd, enum fdkind kind)
+{
+	int saved = errno;
+	int64_t space = 1;
+
+	if (kind == FD_PIPE)
+		space = fdkind_pipe_space(fd);
+	else if (kind == FD_STREAM || kind == FD_DATAGRAM)
+		space = fdkind_socket_space(fd);
+	errno = saved;
+	return space < 1 ? 1 : space;
+}
+
+static bool
+fdkind_tcp_info(int fd, struct tcp_info *info)
+{
+	socklen_t size = sizeof(*info);
+	int saved = errno;
+	bool ok;
+
+	memset(info, 0, sizeof(*info));
+	ok = getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &size) == 0;
+	errno = saved;
+	return ok;
+}
+
+/* Of a listening socket tcpi_unacked is the length of its queue. */
+int64_t
+fdkind_backlog(int fd)
+{
+	struct tcp_info info;
+
+	if (!fdkind_tcp_info(fd, &info) || info.tcpi_unacked == 0)
+		return 1;
+	return info.tcpi_unacked;
+}
+
+/* A connection that ended has its receiving side shut, which POLLRDHUP tells. */
+bool
+fdkind_unconnected(uint32_t revents)
+{
+	return (revents & (POLLHUP | POLLRDHUP | POLLERR)) == POLLHUP;
+}
+
+/*
+ * SO_ERROR would take the error from the program, and so would a read.  What
+ * the connection went through tells it as well: an error that nobody has taken
+ * shows as POLLERR on a socket in state CLOSE.
+ */
+static int
+fdkind_tcp_error(const struct tcp_info *info)
+{
+	bool connected = info->tcpi_rtt != 0 || info->tcpi_bytes_acked != 0 ||
+	    info->tcpi_bytes_received != 0;
+
+	if (info->tcpi_state != TCP_STATE_CLOSE)
+		return 0;
+	if (connected)
+		return info->tcpi_probes != 0 || info->tcpi_retransmits != 0 ?
+		    ETIMEDOUT : ECONNRESET;
+	if (info->tcpi_segs_in != 0)
+		return ECONNREFUSED;
+	return info->tcpi_total_retrans != 0 ? ETIMEDOUT : EHOSTUNREACH;
+}
+
+int
+fdkind_socket_error(int fd, uint32_t revents)
+{
+	socklen_t size = sizeof(int);
+	struct tcp_info info;
+	int saved = errno, domain = 0, error = 0;
+
+	if ((revents & (POLLERR | POLLHUP)) != (POLLERR | POLLHUP))
+		return 0;
+	if (fdkind_tcp_info(fd, &info))
+		error = fdkind_tcp_error(&info);
+	else if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX)
+		error = ECONNRESET;
+	errno = saved;
+	return error;
+}

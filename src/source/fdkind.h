@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What lies behind a descriptor, and what can be asked of it without touching it. */
+#ifndef KQ_FDKIND_H
+#define KQ_FDKIND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum fdkind {
+	FD_UNKNOWN,
+	FD_STREAM,	/* connected or listening socket */
+	FD_DATAGRAM,	/* socket that keeps the borders of messages */
+	FD_PIPE,	/* pipe, FIFO */
+	FD_TTY,
+	FD_COUNTER,	/* eventfd, timerfd: reads give 8 bytes */
+	FD_QUEUE,	/* a queue of ours */
+	FD_REGULAR,
+	FD_DIRECTORY,
+	FD_DEVICE,	/* another character or block device */
+	FD_OTHER	/* something readable that has no count */
+};
+
+enum fdkind fdkind_of(int fd);
+
+/* Poll bits (with POLLRDHUP) that stand now. */
+uint32_t fdkind_poll(int fd);
+
+/* Bytes that can be read, by FIONREAD; -1: it does not say. */
+int64_t	fdkind_readable(int fd);
+
+/* Size less offset of a regular file; may be negative. */
+int64_t	fdkind_file_left(int fd);
+
+/* Free space, an estimate, at least 1. */
+int64_t	fdkind_space(int fd, enum fdkind kind);
+
+/* Connections that wait on a listening socket, at least 1. */
+int64_t	fdkind_backlog(int fd);
+
+/* A stream socket that was never connected: poll says POLLHUP, but nothing ended. */
+bool	fdkind_unconnected(uint32_t revents);
+
+/* The pending error of a socket at its end, inferred, not taken; 0: none or not known. */
+int	fdkind_socket_error(int fd, uint32_t revents);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A pidfd polls readable once its process, that is every thread of it, has
+ * ended, reaped or not.  The epoll item is one-shot: reaping makes a second edge.
+ *
+ * The status of somebody else's child is told by Linux in two places that
+ * complete each other: /proc while it is a zombie (to whom may trace it),
+ * the pidfd itself once it is reaped (6.15).
+ *
+ * System calls are made directly: libc's waitid(), poll(), open() and read()
+ * are cancellation points, and the queue's lock is held here.
+ */
+#include "pidfd.h"
+
+#include "../hidden.h"
+#include "../kqueue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PIDFD_NONE	UINT32_MAX	/* kn_aux */
+
+/* P_PIDFD, an enumerator: #ifdef would not find it. */
+#define PIDFD_WAIT	3
+
+/* linux/pidfd.h of 6.13: the first form of the structure. */
+struct pidfd_info_v0 {
+	uint64_t	mask;
+	uint64_t	cgroup;
+	uint32_t	ids[11];	/* of process and parent, users and groups */
+	int32_t		exit_code;
+};
+#define PIDFD_INFO	_IOWR(0xff, 11, struct pidfd_info_v0)
+#define PIDFD_INFO_EXIT	UINT64_C(8)
+
+static _Atomic uint32_t pidfd_generation;
+
+int
+pidfd_attach(struct knote *kn, pid_t pid)
+{
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	if (fd >= 0)
+		fd = hidden_move(fd);
+	else if (errno == EINVAL || errno == ENOENT)
+		fd = -ESRCH;		/* a thread, but not a process's first */
+	else if (errno == ENOSYS || errno == EPERM || errno == ENODEV)
+		fd = -ENOTSUP;
+	else
+		fd = -errno;
+	kn->kn_aux = fd < 0 ? PIDFD_NONE : (uint32_t)fd;
+	kn->kn_sdata = atomic_fetch_add_explicit(&pidfd_generation, 1, memory_order_relaxed);
+	return fd < 0 ? fd : 0;
+}
+
+void
+pidfd_detach(struct knote *kn)
+{
+	if (kn->kn_aux != PIDFD_NONE)
+		hidden_close((int)kn->kn_aux);
+	kn->kn_aux = PIDFD_NONE;
+}
+
+int
+pidfd_watch(struct kqueue *kq, const struct knote *kn)
+{
+	int error = kqueue_source_add(kq, (int)kn->kn_aux, EPOLLIN | EPOLLONESHOT,
+	    SOURCE_TAG(SOURCE_KNOTE, kn->kn_slot) | (uint64_t)kn->kn_sdata << 32);
+
+	return error == -EEXIST ? 0 : error;
+}
+
+void
+pidfd_unwatch(struct kqueue *kq, const struct knote *kn)
+{
+	epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, (int)kn->kn_aux, NULL);
+}
+
+/* What /proc has under this name; false if it has nothing. */
+static bool
+proc_read(const char *path, char *text, size_t size)
+{
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = syscall(SYS_read, fd, text, size - 1);
+	hidden_close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return n > 0;
+}
+
+/*
+ * The process's number in the name space that /proc shows, which need not be
+ * ours; -1 once it is reaped.
+ */
+static int
+pidfd_number(int fd)
+{
+	char path[40], text[512];
+	const char *line;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	if (!proc_read(path, text, sizeof(text)) || (line = strstr(text, "\nPid:")) == NULL)
+		return -1;
+	return (int)strtol(line + 5, NULL, 10);
+}
+
+/* The status of a zombie: the 52nd field of /proc/PID/stat. */
+static int
+pidfd_zombie_status(int fd)
+{
+	int number = pidfd_number(fd);
+	char path[40], text[2048];
+	const char *field;
+
+	if (number <= 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/stat", number);
+	/* The second field, a name in parentheses, may hold anything. */
+	if (!proc_read(path, text, sizeof(text)) || (field = strrchr(text, ')')) == NULL)
+		return 0;
+	for (int i = 2; i < 52 && field != NULL; i++)
+		field = strchr(field + 1, ' ');
+	/* If it was reaped meanwhile, the number may have been another's already. */
+	if (field == NULL || pidfd_number(fd) != number)
+		return 0;
+	return (int)strtol(field, NULL, 10);
+}
+
+static bool
+pidfd_reaped_status(int fd, int *status)
+{
+	struct pidfd_info_v0 info = { .mask = PIDFD_INFO_EXIT };
+
+	if (ioctl(fd, PIDFD_INFO, &info) == -1 || (info.mask & PIDFD_INFO_EXIT) == 0)
+		return false;
+	*status = info.exit_code;
+	return true;
+}
+
+static int
+status_of(const siginfo_t *info)
+{
+	switch (info->si_code) {
+	case CLD_EXITED:
+		return (info->si_status & 0xff) << 8;
+	case CLD_DUMPED:
+		return info->si_status | 0x80;
+	default:
+		return info->si_status;
+	}
+}
+
+bool
+pidfd_exited(const struct knote *kn, int *status)
+{
+	int fd = (int)kn->kn_aux;
+	struct pollfd poll = { .fd = fd, .events = POLLIN };
+	siginfo_t info = { .si_pid = 0 };
+
+	if (syscall(SYS_waitid, PIDFD_WAIT, fd, &info,
+	    WEXITED | WNOHANG | WNOWAIT | __WALL, NULL) == 0 && info.si_pid != 0) {
+		*status = status_of(&info);
+		return true;
+	}
+	/* Not our child; or it is, but its tracer has not let go of it. */
+	if (syscall(SYS_ppoll, &poll, 1, &(struct timespec){ .tv_sec = 0 }, NULL, 0) != 1)
+		return false;
+	if (!pidfd_reaped_status(fd, status)) {
+		*status = pidfd_zombie_status(fd);
+		if (*status == 0)
+			pidfd_reaped_status(fd, status);
+	}
+	return true;
+}
+
+void
+pidfd_report(struct kqueue *kq, uint32_t slot, uint32_t generation)
+{
+	struct knote *kn;
+
+	if (slot == 0 || slot >= kq->kq_pool.kp_used)
+		return;
+	kn = knote_at(&kq->kq_pool, slot);
+	if (kn->kn_filter == -EVFILT_PROC && kn->kn_sdata == generation)
+		knote_note(kq, kn, 0);
+}

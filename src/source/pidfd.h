@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The end of processes: one pidfd for a knote, in kn_aux, and the generation of
+ * its epoll item in kn_sdata.  Protected by the queue's lock.
+ */
+#ifndef KQ_PIDFD_H
+#define KQ_PIDFD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct kqueue;
+struct knote;
+
+/*
+ * Finds the process; 0 or -errno (ESRCH: there is none, or it is a thread's id;
+ * ENOTSUP: no pidfds here).  Without a watch nothing is told of it.
+ */
+int	pidfd_attach(struct knote *kn, pid_t pid);
+
+/* Lets go of it, and of the watch; may be called again. */
+void	pidfd_detach(struct knote *kn);
+
+/* Has knote_note(kq, kn, 0) called once the process has ended; 0 or -errno. */
+int	pidfd_watch(struct kqueue *kq, const struct knote *kn);
+void	pidfd_unwatch(struct kqueue *kq, const struct knote *kn);
+
+/* Whether the process has ended, and if so its status as of wait(2), or 0 if nobody says. */
+bool	pidfd_exited(const struct knote *kn, int *status);
+
+/* Epoll reports the pidfd of the knote in this slot. */
+void	pidfd_report(struct kqueue *kq, uint32_t slot, uint32_t generation);
+
+#endif

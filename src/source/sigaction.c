@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Who watches which signals, and how they are told. */
+#include "sigaction.h"
+
+#include "../hidden.h"
+#include "../kqueue.h"
+#include "../mem.h"
+#include "disposition.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/signalfd.h>
+
+#define SIGACTION_TAG	SOURCE_TAG(SOURCE_SIGNAL, 0)
+
+/*
+ * What a queue has for signals, made with its first.  The handler may be
+ * looking at any time, so a record is never freed, and belongs to one struct
+ * kqueue for ever: to each of the queues that live there in turn.
+ *
+ * (i) never changes, (a) atomic, (k) the queue's lock.
+ */
+struct watcher {
+	struct kqueue	*w_kq;		/* (i) */
+	struct watcher	*w_next;	/* (i) */
+	_Atomic uint64_t w_signals;	/* (a) disposition_bit() of those to ring for */
+	_Atomic int	w_ep;		/* (a) kq_ep; -1: no bell is in it */
+	int		w_signalfd;	/* (k) or -1 */
+	uint32_t	w_knotes;	/* (k) slot of the first knote, chained by kn_aux */
+};
+
+static _Atomic(struct watcher *) watchers;	/* grows at its head only */
+
+/*
+ * The bell: a second number of the shared eventfd, since epoll tells items
+ * apart by number, and the first is every queue's own bell.
+ */
+static _Atomic int bell = -1;
+
+/* Only who holds the queue's lock adds a record for it. */
+static struct watcher *
+watcher_of(const struct kqueue *kq)
+{
+	struct watcher *w;
+
+	for (w = atomic_load(&watchers); w != NULL && w->w_kq != kq; w = w->w_next)
+		;
+	return w;
+}
+
+static struct watcher *
+watcher_get(struct kqueue *kq)
+{
+	struct watcher *w = watcher_of(kq), *head;
+
+	if (w != NULL)
+		return w;
+	w = mem_alloc(sizeof(*w));
+	if (w == NULL)
+		return NULL;
+	w->w_kq = kq;
+	w->w_ep = w->w_signalfd = -1;
+	head = atomic_load(&watchers);
+	do
+		w->w_next = head;
+	while (!atomic_compare_exchange_weak(&watchers, &head, w));
+	return w;
+}
+
+static int
+bell_get(void)
+{
+	int fd = atomic_load(&bell), none = -1;
+
+	if (fd >= 0)
+		return fd;
+	fd = kqueue_eventfd();
+	if (fd >= 0)
+		fd = hidden_dup(fd);
+	if (fd >= 0 && !atomic_compare_exchange_strong(&bell, &none, fd)) {
+		hidden_close(fd);
+		fd = none;
+	}
+	return fd;
+}
+
+/*
+ * Puts the bell into the queue's epoll.  Only then may the handler see kq_ep:
+ * what it has set in kq_signalled before is void, since nothing was rung.
+ */
+static int
+watcher_add_bell(struct kqueue *kq, struct watcher *w)
+{
+	int fd, error;
+
+	if (atomic_load(&w->w_ep) >= 0)
+		return 0;
+	fd = bell_get();
+	if (fd < 0)
+		return fd;
+	error = kqueue_source_add(kq, fd, 0, SIGACTION_TAG);
+	if (error < 0)
+		return error;
+	atomic_store(&w->w_ep, kq->kq_ep);
+	atomic_store(&kq->kq_signalled, false);
+	return 0;
+}
+
+/* What the handler and the signalfd shall tell of: the signals of enabled knotes. */
+static uint64_t
+watcher_signals(const struct kqueue *kq, const struct watcher *w)
+{
+	const struct knote *kn;
+	uint64_t signals = 0;
+
+	for (uint32_t slot = w->w_knotes; slot != 0; slot = kn->kn_aux) {
+		kn = knote_at(&kq->kq_pool, slot);
+		if ((kn->kn_status & KN_DISABLED) == 0)
+			signals |= disposition_bit((int)kn->kn_ident);
+	}
+	return signals;
+}
+
+/*
+ * The signalfd is edge-triggered: it tells that a signal becomes pending, and
+ * goes on to be ready while it stays so.
+ */
+static int
+watcher_add_signalfd(struct kqueue *kq, struct watcher *w)
+{
+	sigset_t none;
+	int fd, error;
+
+	if (w->w_signalfd >= 0)
+		return 0;
+	sigemptyset(&none);
+	fd = signalfd(-1, &none, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd == -1)
+		return -errno;
+	fd = hidden_move(fd);
+	if (fd < 0)
+		return fd;
+	error = kqueue_source_add(kq, fd, EPOLLIN | EPOLLET, SIGACTION_TAG);
+	if (error < 0) {
+		hidden_close(fd);
+		return error;
+	}
+	w->w_signalfd = fd;
+	return 0;
+}
+
+static void
+watcher_update(struct kqueue *kq, struct watcher *w)
+{
+	uint64_t signals = watcher_signals(kq, w);
+	int saved = errno;
+	sigset_t set;
+
+	atomic_store(&w->w_signals, signals);
+	/* A libc's sigset_t begins with the kernel's, and has room for more. */
+	sigemptyset(&set);
+	memcpy(&set, &signals, sizeof(signals));
+	signalfd(w->w_signalfd, &set, 0);
+	errno = saved;
+}
+
+int
+sigaction_attach(struct kqueue *kq, struct knote *kn, int signo)
+{
+	struct watcher *w = watcher_get(kq);
+	int error;
+
+	if (w == NULL)
+		return -ENOMEM;
+	error = watcher_add_bell(kq, w);
+	if (error == 0)
+		error = watcher_add_signalfd(kq, w);
+	if (error < 0)
+		return error;
+	kn->kn_aux = w->w_knotes;
+	w->w_knotes = kn->kn_slot;
+	watcher_update(kq, w);
+	disposition_hold(signo);
+	return 0;
+}
+
+void
+sigaction_detach(struct kqueue *kq, struct knote *kn, int signo)
+{
+	struct watcher *w = watcher_of(kq);
+	uint32_t *link = &w->w_knotes;
+
+	while (*link != 0 && *link != kn->kn_slot)
+		link = &knote_at(&kq->kq_pool, *link)->kn_aux;
+	/* In a forked child all is forgotten before the queues end. */
+	if (*link == 0)
+		return;
+	*link = kn->kn_aux;
+	disposition_release(signo);
+	if (!kqueue_ending(kq))
+		watcher_update(kq, w);
+}
+
+void
+sigaction_update(struct kqueue *kq)
+{
+	watcher_update(kq, watcher_of(kq));
+}
+
+bool
+sigaction_pending(int signo)
+{
+	sigset_t pending;
+
+	return sigpending(&pending) == 0 && sigismember(&pending, signo) == 1;
+}
+
+/* A signal that comes from here on rings again. */
+void
+sigaction_report(struct kqueue *kq)
+{
+	struct watcher *w = watcher_of(kq);
+	sigset_t pending;
+	struct knote *kn;
+	uint32_t next;
+
+	if (w == NULL)
+		return;
+	atomic_store(&kq->kq_signalled, false);
+	sigpending(&pending);
+	for (uint32_t slot = w->w_knotes; slot != 0; slot = next) {
+		kn = knote_at(&kq->kq_pool, slot);
+		next = kn->kn_aux;
+		knote_note(kq, kn, sigismember(&pending, (int)kn->kn_ident) == 1 ?
+		    SIGACTION_PENDING : 0);
+	}
+}
+
+void
+sigaction_free(struct kqueue *kq)
+{
+	struct watcher *w = watcher_of(kq);
+
+	if (w == NULL)
+		return;
+	atomic_store(&w->w_signals, 0);
+	atomic_store(&w->w_ep, -1);
+	if (w->w_signalfd >= 0)
+		hidden_close(w->w_signalfd);
+	w->w_signalfd = -1;
+}
+
+/*
+ * The queue may end under our hands, and another begin in its struct.  Then one
+ * of them is rung for nothing, or an epoll that knows no bell: no harm is done.
+ */
+void
+sigaction_ring(int signo)
+{
+	struct epoll_event item = { .events = EPOLLIN | EPOLLET, .data.u64 = SIGACTION_TAG };
+	struct watcher *w;
+
+	for (w = atomic_load(&watchers); w != NULL; w = w->w_next) {
+		if ((atomic_load(&w->w_signals) & disposition_bit(signo)) != 0 &&
+		    !atomic_exchange(&w->w_kq->kq_signalled, true))
+			epoll_ctl(atomic_load(&w->w_ep), EPOLL_CTL_MOD, atomic_load(&bell), &item);
+	}
+}
+
+unsigned
+sigaction_silent(void)
+{
+	return disposition_silent();
+}
+
+void
+sigaction_fork_child(void)
+{
+	struct watcher *w;
+
+	disposition_fork_child();
+	for (w = atomic_load(&watchers); w != NULL; w = w->w_next) {
+		atomic_store(&w->w_signals, 0);
+		w->w_knotes = 0;
+	}
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Arrivals of signals, for the queues that watch them.  Two things tell of one:
+ * our handler (source/disposition.h), which rings a bell in each queue's epoll,
+ * and for signals that are blocked, a signalfd that is never read, so that they
+ * stay pending.
+ */
+#ifndef KQ_SIGACTION_H
+#define KQ_SIGACTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct kqueue;
+struct knote;
+
+/* The hint of knote_note(): the signal is blocked, and pending. */
+#define SIGACTION_PENDING	1u
+
+/*
+ * Has knote_note(kq, kn, hint) called when the signal may have arrived, unless
+ * the knote is disabled; 0 or -errno.  Uses kn_aux.
+ */
+int	sigaction_attach(struct kqueue *kq, struct knote *kn, int signo);
+void	sigaction_detach(struct kqueue *kq, struct knote *kn, int signo);
+
+/* A knote was enabled or disabled. */
+void	sigaction_update(struct kqueue *kq);
+
+/* Whether the calling thread blocks the signal and it is pending. */
+bool	sigaction_pending(int signo);
+
+/* Epoll reports a watched signal. */
+void	sigaction_report(struct kqueue *kq);
+
+/* The queue ends: closes what it had for signals. */
+void	sigaction_free(struct kqueue *kq);
+
+/* Our handler: rings every queue that watches the signal.  Fit for signal handlers. */
+void	sigaction_ring(int signo);
+
+/*
+ * Changes between two calls in one thread if our handler ran there meanwhile,
+ * but no handler of the program's for a watched signal: kevent() then does not
+ * let EINTR show.
+ */
+unsigned sigaction_silent(void);
+
+/*
+ * This is a forked child: the program's dispositions are put back, and nothing
+ * is watched.  To be called before its queues are ended.
+ */
+void	sigaction_fork_child(void);
+
+/* Nothing need be held during fork(): the child goes by what the kernel has. */
+static inline void
+sigaction_fork_prepare(void)
+{
+}
+
+static inline void
+sigaction_fork_parent(void)
+{
+}
+
+#endif

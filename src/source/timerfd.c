@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The timer descriptors are absolute, so the kernel itself follows a wall
+ * clock that is set, in either direction.  They are in the epoll set with an
+ * edge and never read: timerfd_settime(2) forgets expirations, and an edge once
+ * collected does not come back.
+ */
+#include "timerfd.h"
+
+#include "../hidden.h"
+#include "../kqueue.h"
+#include "../mem.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <time.h>
+
+#define NSEC	INT64_C(1000000000)
+
+struct entry {
+	int64_t		e_when;
+	struct knote	*e_kn;
+};
+
+/* Four children to a node, in an array whose places begin at FIRST. */
+#define FIRST		1u
+#define PARENT(place)	(((place) + 2) / 4)
+#define CHILD(place)	((place) * 4 - 2)
+
+struct heap {
+	struct entry	*h_entry;
+	uint32_t	h_end;		/* one past the last place in use */
+	uint32_t	h_known;	/* knotes that room is kept for */
+	uint32_t	h_room;		/* places in h_entry */
+	int		h_fd;
+	int64_t		h_armed;	/* when h_fd goes off, or went off unreported */
+};
+
+struct timers {
+	struct heap	t_heap[2];	/* monotonic, date */
+};
+
+int64_t
+timerfd_now(bool date)
+{
+	struct timespec ts;
+
+	clock_gettime(date ? CLOCK_REALTIME : CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * NSEC + ts.tv_nsec;
+}
+
+static void
+heap_put(struct heap *h, uint32_t place, struct entry e)
+{
+	h->h_entry[place] = e;
+	e.e_kn->kn_aux = place;
+}
+
+/* Puts e where it belongs between place and the top. */
+static void
+heap_up(struct heap *h, uint32_t place, struct entry e)
+{
+	while (place > FIRST && h->h_entry[PARENT(place)].e_when > e.e_when) {
+		heap_put(h, place, h->h_entry[PARENT(place)]);
+		place = PARENT(place);
+	}
+	heap_put(h, place, e);
+}
+
+/* Puts e where it belongs between place and the bottom. */
+static void
+heap_down(struct heap *h, uint32_t place, struct entry e)
+{
+	uint32_t child, least, end;
+
+	while ((child = CHILD(place)) < h->h_end) {
+		least = child;
+		end = h->h_end - child < 4 ? h->h_end : child + 4;
+		while (++child < end)
+			if (h->h_entry[child].e_when < h->h_entry[least].e_when)
+				least = child;
+		if (h->h_entry[least].e_when >= e.e_when)
+			break;
+		heap_put(h, place, h->h_entry[least]);
+		place = least;
+	}
+	heap_put(h, place, e);
+}
+
+/* Takes kn out; its room is kept. */
+static void
+heap_take(struct heap *h, struct knote *kn)
+{
+	struct entry last = h->h_entry[--h->h_end];
+	uint32_t place = kn->kn_aux;
+
+	kn->kn_aux = TIMERFD_IDLE;
+	if (place == h->h_end)
+		return;
+	if (place > FIRST && h->h_entry[PARENT(place)].e_when > last.e_when)
+		heap_up(h, place, last);
+	else
+		heap_down(h, place, last);
+}
+
+/* Makes room for one knote more. */
+static int
+heap_reserve(struct heap *h)
+{
+	struct entry *larger;
+	uint32_t room;
+
+	if (h->h_known + FIRST >= h->h_room) {
+		/* Small steps: memory counts, and realloc() moves a large array without copying. */
+		room = h->h_room + h->h_room / 32 + 64;
+		if (room < h->h_room)
+			return -ENOMEM;
+		larger = mem_grow(h->h_entry, room, sizeof(*larger));
+		if (larger == NULL)
+			return -ENOMEM;
+		h->h_entry = larger;
+		h->h_room = room;
+	}
+	h->h_known++;
+	return 0;
+}
+
+static int
+heap_open(struct kqueue *kq, struct heap *h, bool date)
+{
+	int error;
+	int fd = timerfd_create(date ? CLOCK_REALTIME : CLOCK_MONOTONIC,
+	    TFD_NONBLOCK | TFD_CLOEXEC);
+
+	if (fd == -1)
+		return -errno;
+	fd = hidden_move(fd);
+	if (fd < 0)
+		return fd;
+	error = kqueue_source_add(kq, fd, EPOLLIN | EPOLLET,
+	    SOURCE_TAG(date ? SOURCE_DATE : SOURCE_TIMER, 0));
+	if (error < 0) {
+		hidden_close(fd);
+		return error;
+	}
+	h->h_fd = fd;
+	return 0;
+}
+
+static int
+timerfd_know(struct kqueue *kq, struct knote *kn, bool date)
+{
+	struct timers *t = kq->kq_timers;
+	int error;
+
+	if (t == NULL) {
+		t = mem_alloc(sizeof(*t));
+		if (t == NULL)
+			return -ENOMEM;
+		for (int i = 0; i < 2; i++)
+			t->t_heap[i] = (struct heap){
+				.h_end = FIRST, .h_fd = -1, .h_armed = TIMERFD_NEVER
+			};
+		kq->kq_timers = t;
+	}
+	if (t->t_heap[date].h_fd == -1) {
+		error = heap_open(kq, &t->t_heap[date], date);
+		if (error < 0)
+			return error;
+	}
+	error = heap_reserve(&t->t_heap[date]);
+	if (error == 0)
+		kn->kn_aux = TIMERFD_IDLE;
+	return error;
+}
+
+/* Goes off at once if when is past, and whenever the clock is set beyond it. */
+static void
+heap_arm(struct heap *h, int64_t when)
+{
+	struct itimerspec spec = { .it_value = { .tv_nsec = (long)(when % NSEC) } };
+	int64_t seconds = when / NSEC;
+
+	/* As late as time_t can tell; the report will find nothing due. */
+	spec.it_value.tv_sec = (time_t)seconds == seconds ? (time_t)seconds : INT32_MAX;
+	/* Zero would disarm, and a time before the epoch is refused. */
+	if (when <= 0)
+		spec.it_value = (struct timespec){ .tv_nsec = 1 };
+	if (when == TIMERFD_NEVER)
+		spec.it_value = (struct timespec){ .tv_nsec = 0 };
+	timerfd_settime(h->h_fd, TFD_TIMER_ABSTIME, &spec, NULL);
+	h->h_armed = when;
+}
+
+static int64_t
+heap_first(const struct heap *h)
+{
+	return h->h_end > FIRST ? h->h_entry[FIRST].e_when : TIMERFD_NEVER;
+}
+
+int
+timerfd_add(struct kqueue *kq, struct knote *kn, bool date, int64_t when)
+{
+	int64_t before = INT64_MIN;
+	struct heap *h;
+	int error;
+
+	if (kn->kn_aux == 0) {
+		error = timerfd_know(kq, kn, date);
+		if (error < 0)
+			return error;
+	}
+	h = &kq->kq_timers->t_heap[date];
+	if (timerfd_waits(kn)) {
+		before = h->h_entry[kn->kn_aux].e_when;
+		heap_take(h, kn);
+	}
+	if (when != TIMERFD_NEVER)
+		heap_up(h, h->h_end++, (struct entry){ .e_when = when, .e_kn = kn });
+	/* What waits no longer, but stays, must not wake anybody. */
+	if (when < h->h_armed || (when == TIMERFD_NEVER && before == h->h_armed))
+		heap_arm(h, heap_first(h));
+	return 0;
+}
+
+void
+timerfd_remove(struct kqueue *kq, struct knote *kn, bool date)
+{
+	struct heap *h = &kq->kq_timers->t_heap[date];
+
+	if (kn->kn_aux == 0 || kqueue_ending(kq))
+		return;
+	if (timerfd_waits(kn))
+		heap_take(h, kn);
+	h->h_known--;
+	kn->kn_aux = 0;
+}
+
+void
+timerfd_report(struct kqueue *kq, bool date)
+{
+	struct heap *h = &kq->kq_timers->t_heap[date];
+	int64_t now = timerfd_now(date);
+	struct knote *kn;
+
+	while (heap_first(h) <= now || heap_first(h) <= (now = timerfd_now(date))) {
+		kn = h->h_entry[FIRST].e_kn;
+		heap_take(h, kn);
+		knote_note(kq, kn, 0);
+	}
+	if (heap_first(h) == TIMERFD_NEVER)
+		h->h_armed = TIMERFD_NEVER;
+	else
+		heap_arm(h, heap_first(h));
+}
+
+void
+timerfd_free(struct kqueue *kq)
+{
+	struct timers *t = kq->kq_timers;
+
+	if (t == NULL)
+		return;
+	for (int i = 0; i < 2; i++) {
+		mem_free(t->t_heap[i].h_entry);
+		if (t->t_heap[i].h_fd >= 0)
+			hidden_close(t->t_heap[i].h_fd);
+	}
+	mem_free(t);
+	kq->kq_timers = NULL;
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * epoll(7), and what it does to the unwary:
+ *  - EPOLLERR and EPOLLHUP are reported whether asked for or not, so an item
+ *    nobody wants must go: with events 0 it would spin at end of file.
+ *  - An item belongs to (file, number).  close() removes it only with the last
+ *    descriptor of the file; a duplicate keeps it reporting under a number
+ *    that is no longer the program's.  interpose/close.c removes items at
+ *    close(); the generation in the data word voids what was under way.
+ *  - EPOLL_CTL_MOD looks at the condition again and reports it, edge or not.
+ *  - EPOLLONESHOT, once fired, is silent at EPOLLHUP too, and MOD re-arms it.
+ *  - Files and directories are refused with EPERM.
+ */
+#include "source/watch.h"
+
+#include "fdtable.h"
+#include "filter.h"
+#include "kqueue.h"
+#include "mem.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* w_armed: what an item is armed for. */
+#define WATCH_IN	0x01u
+#define WATCH_OUT	0x02u
+#define WATCH_EDGE	0x04u
+#define WATCH_ONESHOT	0x08u
+#define WATCH_PRESENT	0x80u	/* epoll has the item, armed or not */
+#define WATCH_EVENTS	(WATCH_IN | WATCH_OUT)
+#define WATCH_MODE	(WATCH_EDGE | WATCH_ONESHOT)
+
+struct watch *
+watch_get(struct kqueue *kq, int fd)
+{
+	struct watch_table *table = &kq->kq_watches;
+	uint32_t i = (uint32_t)fd >> WATCH_CHUNK_SHIFT;
+	struct watch **chunks, *w;
+	uint32_t n = table->wt_chunks;
+
+	if (i >= n) {
+		while (n <= i)
+			n = n == 0 ? 8 : n * 2;
+		chunks = mem_grow(table->wt_chunk, n, sizeof(*chunks));
+		if (chunks == NULL)
+			return NULL;
+		memset(chunks + table->wt_chunks, 0, (n - table->wt_chunks) * sizeof(*chunks));
+		table->wt_chunk = chunks;
+		table->wt_chunks = n;
+	}
+	if (table->wt_chunk[i] == NULL) {
+		table->wt_chunk[i] = mem_alloc(WATCH_CHUNK * sizeof(*w));
+		if (table->wt_chunk[i] == NULL)
+			return NULL;
+	}
+	w = watch_find(table, (uint32_t)fd);
+	if (w->w_knotes == 0)
+		w->w_epoch = fdtable_epoch(fd);
+	return w;
+}
+
+struct watch *
+watch_check(struct kqueue *kq, int fd)
+{
+	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
+
+	if (w != NULL && w->w_epoch != fdtable_epoch(fd)) {
+		knote_remove_all(kq, fd);
+		watch_void(w);
+		w->w_epoch = fdtable_epoch(fd);
+	}
+	return w == NULL || w->w_knotes == 0 ? NULL : w;
+}
+
+void
+watch_scan(struct kqueue *kq)
+{
+	for (uint32_t i = 0; i < kq->kq_watches.wt_chunks; i++)
+		for (uint32_t j = 0; kq->kq_watches.wt_chunk[i] != NULL && j < WATCH_CHUNK; j++)
+			watch_check(kq, (int)(i << WATCH_CHUNK_SHIFT | j));
+}
+
+void
+watch_free_all(struct kqueue *kq)
+{
+	for (uint32_t i = 0; i < kq->kq_watches.wt_chunks; i++)
+		mem_free(kq->kq_watches.wt_chunk[i]);
+	mem_free(kq->kq_watches.wt_chunk);
+	memset(&kq->kq_watches, 0, sizeof(kq->kq_watches));
+}
+
+void
+watch_void(struct watch *w)
+{
+	memset(w->w_armed, 0, sizeof(w->w_armed));
+	for (unsigned lane = 0; lane < WATCH_LANES; lane++)
+		w->w_gen[lane]++;
+	w->w_lane = 0;
+	w->w_kind = 0;
+}
+
+/* Directions: 0 for what is read, 1 for what is written. */
+static unsigned
+watch_direction(const struct knote *kn)
+{
+	return (filter_of(kn)->fo_poll & EPOLLOUT) != 0;
+}
+
+static unsigned
+watch_lane(const struct watch *w, unsigned direction)
+{
+	return w->w_lane >> direction & 1;
+}
+
+void
+watch_forget(struct kqueue *kq, int fd, struct knote *kn)
+{
+	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
+	unsigned direction = watch_direction(kn);
+	unsigned lane = watch_lane(w, direction);
+
+	/* Only an item that watch_update() is about to change may change its generation. */
+	if ((w->w_armed[lane] & (direction == 0 ? WATCH_IN : WATCH_OUT)) != 0)
+		w->w_gen[lane]++;
+	w->w_lane &= (uint8_t)~(1u << direction);
+}
+
+/* What an enabled knote wants to be told, and how. */
+static unsigned
+watch_want(const struct knote *kn)
+{
+	unsigned bits = watch_direction(kn) == 0 ? WATCH_IN : WATCH_OUT;
+
+	if ((kn->kn_flags & EV_CLEAR) != 0 || (kn->kn_status & KN_PARKED) != 0)
+		return bits | WATCH_EDGE;
+	if ((kn->kn_flags & (EV_ONESHOT | EV_DISPATCH)) != 0)
+		return bits | WATCH_ONESHOT;
+	return bits;
+}
+
+static uint32_t
+watch_events(unsigned bits)
+{
+	return ((bits & WATCH_IN) != 0 ? EPOLLIN | EPOLLRDHUP : 0) |
+	    ((bits & WATCH_OUT) != 0 ? EPOLLOUT : 0) |
+	    ((bits & WATCH_EDGE) != 0 ? EPOLLET : 0) |
+	    ((bits & WATCH_ONESHOT) != 0 ? EPOLLONESHOT : 0);
+}
+
+/* Makes the item of one lane what bits say. */
+static int
+watch_set(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned bits, bool again)
+{
+	unsigned armed = w->w_armed[lane];
+	int saved = errno, ep, error = 0;
+	struct epoll_event item = {
+		.events = watch_events(bits),
+		.data.u64 = (uint64_t)w->w_gen[lane] << 32 | (uint32_t)fd
+	};
+
+	if ((armed & ~WATCH_PRESENT) == bits && !again)
+		return 0;
+	ep = lane == 0 ? kq->kq_ep : kqueue_get_nested(kq);
+	if (ep < 0)
+		return ep;
+	if (bits == 0) {
+		w->w_armed[lane] = 0;
+		epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
+	} else if (epoll_ctl(ep, (armed & WATCH_PRESENT) != 0 ? EPOLL_CTL_MOD : EPOLL_CTL_ADD,
+	    fd, &item) == 0 || (errno == EEXIST && epoll_ctl(ep, EPOLL_CTL_MOD, fd, &item) == 0)) {
+		w->w_armed[lane] = (uint8_t)(bits | WATCH_PRESENT);
+	} else {
+		error = errno == ELOOP ? -EINVAL : -errno;
+		w->w_armed[lane] = 0;
+	}
+	errno = saved;
+	return error;
+}
+
+/* Two directions in one item must both be level-triggered. */
+static bool
+watch_conflict(const struct watch *w, const unsigned want[2])
+{
+	return want[0] != 0 && want[1] != 0 && ((want[0] | want[1]) & WATCH_MODE) != 0 &&
+	    watch_lane(w, 0) == watch_lane(w, 1);
+}
+
+/* If they are not, the newcomer moves to the other lane; of two old ones, the parked one. */
+static void
+watch_separate(struct watch *w, const unsigned want[2])
+{
+	unsigned armed = w->w_armed[watch_lane(w, 0)];
+	unsigned leaves;
+
+	if ((armed & WATCH_EVENTS) == WATCH_EVENTS)
+		leaves = (want[1] & WATCH_MODE) != 0;
+	else
+		leaves = (armed & WATCH_IN) != 0;
+	w->w_lane ^= (uint8_t)(1u << leaves);
+}
+
+int
+watch_update(struct kqueue *kq, int fd, struct knote *again)
+{
+	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
+	unsigned want[2] = { 0, 0 }, bits[WATCH_LANES] = { 0, 0 };
+	unsigned first, repeat = WATCH_LANES;
+	struct knote *kn;
+	int error = 0;
+
+	for (uint32_t slot = w->w_knotes; slot != 0; slot = kn->kn_next) {
+		kn = knote_at(&kq->kq_pool, slot);
+		if (filter_of(kn)->fo_poll != 0 &&
+		    (kn->kn_status & (KN_FILE | KN_DISABLED)) == 0)
+			want[watch_direction(kn)] |= watch_want(kn);
+	}
+	if (watch_conflict(w, want)) {
+		/* The second lane must exist before anything is taken from the first. */
+		if ((error = kqueue_get_nested(kq)) < 0)
+			return error;
+		watch_separate(w, want);
+		error = 0;
+	}
+	bits[watch_lane(w, 0)] |= want[0];
+	bits[watch_lane(w, 1)] |= want[1];
+	if (again != NULL && (!KQ_INTERPOSE || (watch_want(again) & WATCH_MODE) != 0))
+		repeat = watch_lane(w, watch_direction(again));
+	/* What shrinks goes first: a direction that moves must not be in both lanes. */
+	first = bits[0] == 0 || (w->w_armed[0] & ~bits[0] & WATCH_EVENTS) != 0 ? 0 : 1;
+	for (unsigned i = 0; i < WATCH_LANES && error == 0; i++) {
+		unsigned lane = first ^ i;
+
+		error = watch_set(kq, fd, w, lane, bits[lane], lane == repeat);
+	}
+	return error;
+}
+
+/* After a report: a knote that was refused or left behind may need another item. */
+static void
+watch_after(struct kqueue *kq, int fd, struct knote *kn, bool delivered)
+{
+	bool parked = (kn->kn_status & KN_PARKED) != 0;
+
+	if (delivered && parked && (kn->kn_flags & EV_CLEAR) == 0) {
+		kn->kn_status &= (uint8_t)~KN_PARKED;
+		watch_update(kq, fd, NULL);
+	} else if (!delivered && (parked || (watch_want(kn) & WATCH_ONESHOT) != 0)) {
+		watch_update(kq, fd, (watch_want(kn) & WATCH_ONESHOT) != 0 ? kn : NULL);
+	}
+}
+
+/* Whether an item's report is for this knote. */
+static bool
+watch_concerns(const struct watch *w, const struct knote *kn, unsigned lane, uint32_t revents)
+{
+	uint32_t poll = filter_of(kn)->fo_poll;
+
+	return poll != 0 && (kn->kn_status & (KN_FILE | KN_DISABLED)) == 0 &&
+	    watch_lane(w, watch_direction(kn)) == lane &&
+	    (revents & (poll | EPOLLERR | EPOLLHUP)) != 0;
+}
+
+/* The watch whose item epoll reports; NULL if it is void. */
+static struct watch *
+watch_reported(struct kqueue *kq, unsigned lane, uint64_t tag)
+{
+	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)tag);
+
+	return w == NULL || w->w_gen[lane] != tag >> 32 ? NULL : w;
+}
+
+int
+watch_report(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
+    struct kevent *out, int room)
+{
+	struct watch *w = watch_reported(kq, lane, tag);
+	int fd = (int)(uint32_t)tag, count = 0;
+	struct knote *kn;
+
+	if (w == NULL)
+		return 0;
+	if ((w->w_armed[lane] & WATCH_ONESHOT) != 0)
+		w->w_armed[lane] = WATCH_PRESENT;
+	for (uint32_t slot = w->w_knotes, next; slot != 0; slot = next) {
+		kn = knote_at(&kq->kq_pool, slot);
+		next = kn->kn_next;
+		if (!watch_concerns(w, kn, lane, revents))
+			continue;
+		if (count == room) {
+			/* An edge must not be lost: have it reported again. */
+			watch_update(kq, fd, kn);
+			continue;
+		}
+		if (knote_deliver(kq, kn, revents, out + count)) {
+			count++;
+			if (kn->kn_filter != 0)
+				watch_after(kq, fd, kn, true);
+		} else {
+			watch_after(kq, fd, kn, false);
+		}
+	}
+	return count;
+}
+
+int
+watch_count(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents)
+{
+	struct watch *w = watch_reported(kq, lane, tag);
+	struct kevent scratch;
+	struct knote *kn;
+	int count = 0;
+
+	if (w == NULL)
+		return 0;
+	if ((w->w_armed[lane] & WATCH_ONESHOT) != 0)
+		w->w_armed[lane] = WATCH_PRESENT;
+	for (uint32_t slot = w->w_knotes; slot != 0; slot = kn->kn_next) {
+		kn = knote_at(&kq->kq_pool, slot);
+		if (!watch_concerns(w, kn, lane, revents))
+			continue;
+		memset(&scratch, 0, sizeof(scratch));
+		if (!filter_of(kn)->fo_event(kq, kn, revents, &scratch))
+			watch_after(kq, (int)(uint32_t)tag, kn, false);
+		else if ((watch_want(kn) & WATCH_MODE) == 0)
+			count++;
+		else
+			knote_activate(kq, kn);
+	}
+	return count;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Readiness of descriptors: a watch is what one queue knows of one descriptor
+ * number.  Its knotes share as few epoll items as their flags allow.
+ *
+ * A lane is an epoll instance: lane 0 is the queue's own, lane 1 the one nested
+ * in it, made when first needed.  Level-triggered knotes of both directions
+ * share lane 0; two directions of which one is edge-triggered or one-shot need
+ * a lane each, since one item has one mode and an edge in one direction repeats
+ * what stands in the other.
+ *
+ * Protected by the queue's lock.
+ */
+#ifndef KQ_WATCH_H
+#define KQ_WATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kevent;
+struct knote;
+struct kqueue;
+
+#define WATCH_LANES	2
+
+struct watch {
+	uint32_t	w_knotes;		/* slot of the first knote; 0: none */
+	uint32_t	w_epoch;		/* fdtable_epoch() when it was made */
+	uint32_t	w_gen[WATCH_LANES];	/* generation of each item */
+	uint8_t		w_armed[WATCH_LANES];	/* WATCH_... bits of each item */
+	uint8_t		w_lane;			/* bit d: direction d is in lane 1 */
+	uint8_t		w_kind;			/* enum fdkind, once it is known */
+};
+
+struct watch_table {
+	struct watch	**wt_chunk;
+	uint32_t	wt_chunks;
+};
+
+#define WATCH_CHUNK_SHIFT 7
+#define WATCH_CHUNK	(1u << WATCH_CHUNK_SHIFT)
+
+static inline struct watch *
+watch_find(const struct watch_table *table, uint32_t fd)
+{
+	if (fd >> WATCH_CHUNK_SHIFT >= table->wt_chunks ||
+	    table->wt_chunk[fd >> WATCH_CHUNK_SHIFT] == NULL)
+		return NULL;
+	return &table->wt_chunk[fd >> WATCH_CHUNK_SHIFT][fd & (WATCH_CHUNK - 1)];
+}
+
+/* The watch of a descriptor, made if need be; NULL: no memory. */
+struct watch *watch_get(struct kqueue *kq, int fd);
+
+/*
+ * Makes epoll's items what the watch's enabled knotes need now.  again: also
+ * have the kernel look at the condition again for the direction of kn.  0 or
+ * -errno: EPERM the descriptor cannot be polled, ENOENT or EBADF it is another
+ * one by now, or none.
+ */
+int	watch_update(struct kqueue *kq, int fd, struct knote *again);
+
+/* The items of a closed descriptor are no more. */
+void	watch_void(struct watch *w);
+
+/* A knote leaves the watch (it is out of the chain): events under way become void. */
+void	watch_forget(struct kqueue *kq, int fd, struct knote *kn);
+
+/*
+ * Epoll reports an item of a lane: delivers what its knotes have to say, at
+ * most room events; their count.
+ */
+int	watch_report(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
+	    struct kevent *out, int room);
+
+/*
+ * The same, but nothing is delivered: how many level-triggered knotes are ready.
+ * Others are activated, since epoll will not report them again.
+ */
+int	watch_count(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents);
+
+/*
+ * The watch of a descriptor that is to be changed or may have been closed:
+ * what was registered on an earlier owner of the number is removed first.
+ * NULL: nothing is registered on it.
+ */
+struct watch *watch_check(struct kqueue *kq, int fd);
+
+/* The same for all descriptors. */
+void	watch_scan(struct kqueue *kq);
+
+/* Frees the table. */
+void	watch_free_all(struct kqueue *kq);
+
+#endif
