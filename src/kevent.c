@@ -10,7 +10,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -19,9 +18,8 @@
 
 /*
  * epoll's reports are read into a small array on the stack or, for a call that
- * has room for more, into the end of the caller's own array: an epoll_event is
- * less than half a kevent, so filling that array from its start never reaches
- * a report that has not been read yet.
+ * has room for more, into the end of the caller's own array, which is filled
+ * with events from its start meanwhile: an epoll_event is smaller than a kevent.
  */
 #define KEVENT_STACK	256
 
@@ -109,7 +107,11 @@ kevent_apply(struct kqueue *kq, const struct kevent *changes, int n,
 	return 0;
 }
 
-/* Where epoll shall put its reports, for what room is left. */
+/*
+ * Where epoll shall put its reports, for what room is left.  In the caller's
+ * array there are no more than half as many as there is room: each may be good
+ * for two events, which must not reach the reports that are still to be read.
+ */
 static void
 kevent_place_items(struct call *call)
 {
@@ -117,18 +119,10 @@ kevent_place_items(struct call *call)
 
 	call->nitems = left;
 	call->items = call->stack;
-	if (left > KEVENT_STACK)
-		call->items = (struct epoll_event *)(void *)(call->out + call->room) - left;
-}
-
-/* How many events fit before the reports that are still to be read, from next on. */
-static int
-kevent_room(const struct call *call, const struct epoll_event *next, bool last)
-{
-	if (last || call->items == call->stack)
-		return call->room - call->count;
-	return (int)(((const char *)next - (const char *)(call->out + call->count)) /
-	    (ptrdiff_t)sizeof(*call->out));
+	if (left > KEVENT_STACK) {
+		call->nitems = (left + 1) / 2;
+		call->items = (struct epoll_event *)(void *)(call->out + call->room) - call->nitems;
+	}
 }
 
 /* Hands n reports of a lane to what they are for; whether the nested lane has some, too. */
@@ -144,10 +138,27 @@ kevent_report(struct call *call, unsigned lane, int n)
 			nested |= kqueue_report(call->kq, item.data.u64);
 		else
 			call->count += watch_report(call->kq, lane, item.data.u64, item.events,
-			    call->out + call->count,
-			    kevent_room(call, call->items + i + 1, i + 1 == n));
+			    call->out + call->count, call->room - call->count);
 	}
 	return nested;
+}
+
+/* The same, and goes on while epoll has more and there is room. */
+static bool
+kevent_report_all(struct call *call, unsigned lane, int ep, int n)
+{
+	bool nested = false;
+	int before;
+
+	for (;;) {
+		before = call->count;
+		nested |= kevent_report(call, lane, n);
+		if (n < call->nitems || call->items == call->stack ||
+		    call->count == before || call->count == call->room)
+			return nested;
+		kevent_place_items(call);
+		n = kqueue_poll(ep, call->items, call->nitems);
+	}
 }
 
 /*
@@ -159,10 +170,11 @@ kevent_collect(struct call *call, int n)
 {
 	struct kqueue *kq = call->kq;
 
-	if (kevent_report(call, 0, n) && call->count < call->room) {
+	kq->kq_call++;
+	if (kevent_report_all(call, 0, kq->kq_ep, n) && call->count < call->room) {
 		kevent_place_items(call);
-		kevent_report(call, 1,
-		    kqueue_poll(kq->kq_nested, call->items, call->nitems));
+		n = kqueue_poll(kq->kq_nested, call->items, call->nitems);
+		kevent_report_all(call, 1, kq->kq_nested, n);
 	}
 	call->count += knote_collect(kq, call->out + call->count, call->room - call->count,
 	    &call->done);

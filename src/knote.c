@@ -145,6 +145,10 @@ knote_link(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
 	int error;
 
 	if (fo->fo_fd) {
+		/* A table must not be made larger for a number that is not open. */
+		if (watch_find(&kq->kq_watches, (uint32_t)kn->kn_ident) == NULL &&
+		    fcntl((int)kn->kn_ident, F_GETFD) == -1)
+			return -EBADF;
 		if (watch_get(kq, (int)kn->kn_ident) == NULL)
 			return -ENOMEM;
 		error = fdtable_watch(kq, (int)kn->kn_ident);

@@ -43,6 +43,7 @@ struct kqueue {
 	uint8_t		kq_bell;	/* (k) enum kqueue_bell */
 	bool		kq_news;	/* (k) kq_ready has a knote that the bell has not told */
 	_Atomic bool	kq_counted;	/* (a) it is in another queue */
+	uint16_t	kq_call;	/* (k) numbers the calls that collect */
 	bool		kq_turn;	/* (k) with room for one event: whose turn it is */
 	uint32_t	kq_id;		/* (i) tells it from its predecessors in this struct */
 	int		kq_number;	/* (i) the number kqueue() returned */

@@ -84,8 +84,8 @@ static int
 signal_touch(struct kqueue *kq, struct knote *kn, const struct kevent *kev)
 {
 	(void)kq;
-	(void)kn;
 	(void)kev;
+	disposition_refresh((int)kn->kn_ident);
 	return 0;
 }
 

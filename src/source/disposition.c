@@ -242,10 +242,20 @@ restore(int signo, const struct sigaction *sa)
 		kill(getpid(), signo);
 }
 
+/* The program set a disposition that is not in the books yet.  The lock is held. */
+static void
+adopt(int signo)
+{
+	struct sigaction now;
+
+	current(signo, &now);
+	if (stand_in(signo, &now) != NULL)
+		impose(signo, &now);
+}
+
 void
 disposition_hold(int signo)
 {
-	struct sigaction now;
 	sigset_t saved;
 
 	section_enter(&saved);
@@ -253,10 +263,22 @@ disposition_hold(int signo)
 		atomic_store(&process, getpid());
 		/* First: then a sigaction() under way sees it, and comes to us again. */
 		atomic_fetch_or(&disposition_watched, disposition_bit(signo));
-		current(signo, &now);
-		if (stand_in(signo, &now) != NULL)
-			impose(signo, &now);
+		adopt(signo);
 	}
+	section_leave(&saved);
+}
+
+void
+disposition_refresh(int signo)
+{
+	struct sigaction now;
+	sigset_t saved;
+
+	sigaction_next(signo, NULL, &now);
+	if (is_ours(&now) || stand_in(signo, &now) == NULL)
+		return;
+	section_enter(&saved);
+	adopt(signo);
 	section_leave(&saved);
 }
 

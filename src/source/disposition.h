@@ -45,6 +45,9 @@ disposition_is_watched(int signo)
 void	disposition_hold(int signo);
 void	disposition_release(int signo);
 
+/* The program may have set a disposition without our seeing it: stands in for that one. */
+void	disposition_refresh(int signo);
+
 /* How often the signal has come while it was watched. */
 int64_t	disposition_count(int signo);
 

@@ -269,6 +269,31 @@ watch_reported(struct kqueue *kq, unsigned lane, uint64_t tag)
 	return w == NULL || w->w_gen[lane] != tag >> 32 ? NULL : w;
 }
 
+/* The first knote of the watch becomes its last, so that the others have their turn. */
+static void
+watch_rotate(struct kqueue *kq, struct watch *w)
+{
+	struct knote *first = knote_at(&kq->kq_pool, w->w_knotes), *last = first;
+
+	while (last->kn_next != 0)
+		last = knote_at(&kq->kq_pool, last->kn_next);
+	if (last == first)
+		return;
+	w->w_knotes = first->kn_next;
+	first->kn_next = 0;
+	last->kn_next = first->kn_slot;
+}
+
+/* A report comes twice in a call, or there is no room: an edge must not be lost. */
+static void
+watch_put_off(struct kqueue *kq, int fd, struct watch *w, struct knote *kn)
+{
+	if ((watch_want(kn) & WATCH_MODE) != 0)
+		watch_update(kq, fd, kn);
+	else
+		watch_rotate(kq, w);
+}
+
 int
 watch_report(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
     struct kevent *out, int room)
@@ -281,15 +306,17 @@ watch_report(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
 		return 0;
 	if ((w->w_armed[lane] & WATCH_ONESHOT) != 0)
 		w->w_armed[lane] = WATCH_PRESENT;
+	if (w->w_call[lane] == kq->kq_call)
+		room = 0;
+	w->w_call[lane] = kq->kq_call;
 	for (uint32_t slot = w->w_knotes, next; slot != 0; slot = next) {
 		kn = knote_at(&kq->kq_pool, slot);
 		next = kn->kn_next;
 		if (!watch_concerns(w, kn, lane, revents))
 			continue;
-		if (count == room) {
-			/* An edge must not be lost: have it reported again. */
-			watch_update(kq, fd, kn);
-			continue;
+		if (count >= room) {
+			watch_put_off(kq, fd, w, kn);
+			break;
 		}
 		if (knote_deliver(kq, kn, revents, out + count)) {
 			count++;

@@ -28,6 +28,7 @@ struct watch {
 	uint32_t	w_knotes;		/* slot of the first knote; 0: none */
 	uint32_t	w_epoch;		/* fdtable_epoch() when it was made */
 	uint32_t	w_gen[WATCH_LANES];	/* generation of each item */
+	uint16_t	w_call[WATCH_LANES];	/* the call that last had a report of it */
 	uint8_t		w_armed[WATCH_LANES];	/* WATCH_... bits of each item */
 	uint8_t		w_lane;			/* bit d: direction d is in lane 1 */
 	uint8_t		w_kind;			/* enum fdkind, once it is known */
@@ -69,7 +70,7 @@ void	watch_forget(struct kqueue *kq, int fd, struct knote *kn);
 
 /*
  * Epoll reports an item of a lane: delivers what its knotes have to say, at
- * most room events; their count.
+ * most room events; their count.  An item is reported once in a call.
  */
 int	watch_report(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
 	    struct kevent *out, int room);
