@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which of the ready registrations one call returns: each once, as many as
+ * there is room for, all of them in turn.
+ */
+#include "harness.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static void
+add(int kq, uintptr_t ident, short filter, unsigned short flags)
+{
+	ck_assert_int_eq(change(kq, ident, filter, EV_ADD | flags, 0, 0, NULL), 0);
+}
+
+static void
+trigger(int kq, uintptr_t ident)
+{
+	ck_assert_int_eq(change(kq, ident, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), 0);
+}
+
+START_TEST(kevent_turns__each_registration_is_returned_once_a_call)
+{
+	int kq = queue(), fds[2];
+	struct kevent events[16];
+
+	pair(PAIR_UNIX, fds);
+	pass(fds[1], fds[0], 1);
+	add(kq, (uintptr_t)fds[0], EVFILT_READ, 0);
+	add(kq, (uintptr_t)fds[0], EVFILT_WRITE, 0);
+	add(kq, (uintptr_t)fds[1], EVFILT_WRITE, EV_CLEAR);
+	add(kq, 1, EVFILT_USER, 0);
+	trigger(kq, 1);
+	for (int i = 0; i < 10; i++)
+		ck_assert_int_eq(collect(kq, events, 16, 0), i == 0 ? 4 : 3);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
+START_TEST(kevent_turns__ten_thousand_user_events_in_one_call)
+{
+	enum { N = 10000 };
+	struct kevent *events = calloc(N, sizeof(*events));
+	char *seen = calloc(N, 1);
+	int kq = queue();
+
+	for (uintptr_t i = 0; i < N; i++)
+		EV_SET(&events[i], i, EVFILT_USER, EV_ADD | EV_CLEAR, NOTE_TRIGGER, 0, NULL);
+	ck_assert_int_eq(kevent(kq, events, N, NULL, 0, NULL), 0);
+	ck_assert_int_eq(collect(kq, events, N, 0), N);
+	for (int i = 0; i < N; i++) {
+		ck_assert_uint_lt(events[i].ident, N);
+		ck_assert_int_eq(seen[events[i].ident]++, 0);
+	}
+	no_event(kq);
+	free(events);
+	free(seen);
+	close(kq);
+}
+END_TEST
+
+/* Allows as many descriptors as the system does. */
+static void
+raise_limit(void)
+{
+	struct rlimit limit;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* As many as the limit of descriptors allows, up to 10,000: duplicates of one readable socket. */
+START_TEST(kevent_turns__ten_thousand_descriptors_in_one_call)
+{
+	int kq, fds[2], n = 0, *dups = calloc(10000, sizeof(*dups));
+	struct kevent *events = calloc(10000, sizeof(*events));
+
+	raise_limit();
+	kq = queue();
+	pair(PAIR_UNIX, fds);
+	pass(fds[1], fds[0], 1);
+	while (n < 10000 && (dups[n] = dup(fds[0])) != -1) {
+		EV_SET(&events[n], (uintptr_t)dups[n], EVFILT_READ, EV_ADD, 0, 0, NULL);
+		n++;
+	}
+	ck_assert_int_gt(n, 200);
+	ck_assert_int_eq(kevent(kq, events, n, NULL, 0, NULL), 0);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(collect(kq, events, n, 0), n);
+	while (n > 0)
+		ck_assert_int_eq(close(dups[--n]), 0);
+	free(dups);
+	free(events);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
+START_TEST(kevent_turns__what_does_not_fit_is_kept)
+{
+	int kq = queue(), seen[100] = { 0 }, total = 0, n;
+	struct kevent events[7];
+
+	for (uintptr_t i = 0; i < 100; i++) {
+		add(kq, i, EVFILT_USER, EV_CLEAR);
+		trigger(kq, i);
+	}
+	for (int call = 0; call < 15; call++) {
+		n = collect(kq, events, 7, 0);
+		ck_assert_int_eq(n, call < 14 ? 7 : 2);
+		for (int i = 0; i < n; i++)
+			ck_assert_int_eq(seen[events[i].ident]++, 0);
+		total += n;
+	}
+	ck_assert_int_eq(total, 100);
+	no_event(kq);
+	close(kq);
+}
+END_TEST
+
+START_TEST(kevent_turns__one_shot_descriptors_that_do_not_fit_are_kept)
+{
+	int kq = queue(), fds[2], dups[50];
+	struct kevent events[7];
+
+	pair(PAIR_UNIX, fds);
+	pass(fds[1], fds[0], 1);
+	for (int i = 0; i < 50; i++) {
+		ck_assert_int_ge(dups[i] = dup(fds[0]), 0);
+		add(kq, (uintptr_t)dups[i], EVFILT_READ, i % 2 == 0 ? EV_ONESHOT : EV_CLEAR);
+	}
+	for (int call = 0; call < 8; call++)
+		ck_assert_int_eq(collect(kq, events, 7, 0), call < 7 ? 7 : 1);
+	no_event(kq);
+	for (int i = 0; i < 50; i++)
+		close(dups[i]);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
+/*
+ * 64 level-triggered descriptors, a level-triggered user event, a regular
+ * file, an expired timer and a periodic one: 68 in all, and room for `room`.
+ * Nobody waits for more than about two rounds of the others.
+ */
+static void
+take_turns(int room)
+{
+	int kq, fds[2], dups[64], file, calls = 3 * (68 / room + 1), seen[68] = { 0 };
+	struct kevent events[5];
+	char path[128];
+
+	kq = queue();
+	pair(PAIR_UNIX, fds);
+	pass(fds[1], fds[0], 1);
+	for (int i = 0; i < 64; i++) {
+		ck_assert_int_ge(dups[i] = dup(fds[0]), 0);
+		ck_assert_int_eq(change(kq, (uintptr_t)dups[i], EVFILT_READ, EV_ADD, 0, 0, &seen[i]), 0);
+	}
+	snprintf(path, sizeof(path), "%s/file", scratch_dir());
+	ck_assert_int_ge(file = open(path, O_RDWR | O_CREAT, 0600), 0);
+	ck_assert_int_eq(pwrite(file, "x", 1, 0), 1);
+	ck_assert_int_eq(change(kq, (uintptr_t)file, EVFILT_READ, EV_ADD, 0, 0, &seen[64]), 0);
+	ck_assert_int_eq(change(kq, 1, EVFILT_USER, EV_ADD, 0, 0, &seen[65]), 0);
+	ck_assert_int_eq(change(kq, 1, EVFILT_USER, EV_KEEPUDATA, NOTE_TRIGGER, 0, NULL), 0);
+	ck_assert_int_eq(change(kq, 1, EVFILT_TIMER, EV_ADD | EV_ONESHOT, 0, 1, &seen[66]), 0);
+	ck_assert_int_eq(change(kq, 2, EVFILT_TIMER, EV_ADD, 0, 1, &seen[67]), 0);
+	nap(20);
+	for (int call = 0; call < calls; call++) {
+		int n = collect(kq, events, room, 0);
+
+		ck_assert_int_eq(n, room);
+		for (int i = 0; i < n; i++)
+			++*(int *)events[i].udata;
+	}
+	for (int i = 0; i < 68; i++)
+		ck_assert_msg(seen[i] > 0, "%s %d was starved in %d calls with room for %d",
+		    i < 64 ? "descriptor" : i == 64 ? "file" : i == 65 ? "user event" : "timer",
+		    i, calls, room);
+	ck_assert_int_eq(seen[66], 1);
+	for (int i = 0; i < 64; i++)
+		close(dups[i]);
+	close(file);
+	close_pair(fds);
+	close(kq);
+}
+
+START_TEST(kevent_turns__ready_registrations_take_turns_with_room_for_5)
+{
+	take_turns(5);
+}
+END_TEST
+
+START_TEST(kevent_turns__ready_registrations_take_turns_with_room_for_1)
+{
+	take_turns(1);
+}
+END_TEST
+
+/* The array is full to the last entry though every descriptor has two events. */
+START_TEST(kevent_turns__both_filters_of_thousands_of_descriptors_in_one_call)
+{
+	int kq, fds[2], n = 0, *dups = calloc(5000, sizeof(*dups));
+	struct kevent *events = calloc(10000, sizeof(*events));
+
+	raise_limit();
+	kq = queue();
+	pair(PAIR_UNIX, fds);
+	pass(fds[1], fds[0], 1);
+	while (n < 5000 && (dups[n] = dup(fds[0])) != -1) {
+		EV_SET(&events[2 * n], (uintptr_t)dups[n], EVFILT_READ, EV_ADD, 0, 0, NULL);
+		EV_SET(&events[2 * n + 1], (uintptr_t)dups[n], EVFILT_WRITE, EV_ADD, 0, 0, NULL);
+		n++;
+	}
+	ck_assert_int_eq(kevent(kq, events, 2 * n, NULL, 0, NULL), 0);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(collect(kq, events, 2 * n, 0), 2 * n);
+	while (n > 0)
+		ck_assert_int_eq(close(dups[--n]), 0);
+	free(dups);
+	free(events);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
+/* Events of every sort that fit exactly come in one call. */
+START_TEST(kevent_turns__events_of_all_sorts_that_fit_come_at_once)
+{
+	int fds[2], other[2], file;
+
+	pair(PAIR_UNIX, fds);
+	pair(PAIR_TCP, other);
+	pass(fds[1], fds[0], 1);
+	pass(other[1], other[0], 1);
+	ck_assert_int_ge(file = open("/dev/null", O_RDWR), 0);
+	for (int i = 0; i < 10; i++) {
+		unsigned short flags = i % 2 == 0 ? EV_CLEAR : 0;
+		struct kevent events[9];
+		int kq = queue();
+
+		add(kq, (uintptr_t)fds[0], EVFILT_READ, flags);
+		add(kq, (uintptr_t)fds[0], EVFILT_WRITE, EV_CLEAR);
+		add(kq, (uintptr_t)other[0], EVFILT_READ, EV_ONESHOT);
+		add(kq, (uintptr_t)other[0], EVFILT_WRITE, flags);
+		add(kq, (uintptr_t)file, EVFILT_READ, flags);
+		add(kq, (uintptr_t)file, EVFILT_WRITE, flags);
+		ck_assert_int_eq(change(kq, 1, EVFILT_TIMER, EV_ADD | EV_ONESHOT, 0, 0, NULL), 0);
+		for (uintptr_t u = 0; u < 2; u++) {
+			add(kq, u, EVFILT_USER, flags);
+			trigger(kq, u);
+		}
+		nap(5);
+		ck_assert_int_eq(collect(kq, events, 9, 0), 9);
+		close(kq);
+	}
+	close(file);
+	close_pair(fds);
+	close_pair(other);
+}
+END_TEST
+
+START_TEST(kevent_turns__both_filters_of_a_descriptor_take_turns)
+{
+	static const enum pair kinds[] = { PAIR_UNIX, PAIR_TCP };
+
+	for (int i = 0; i < 2; i++) {
+		int kq = queue(), fds[2], reads = 0;
+
+		pair(kinds[i], fds);
+		pass(fds[1], fds[0], 1);
+		add(kq, (uintptr_t)fds[0], EVFILT_READ, 0);
+		add(kq, (uintptr_t)fds[0], EVFILT_WRITE, 0);
+		for (int call = 0; call < 20; call++) {
+			struct kevent event;
+
+			ck_assert_int_eq(collect(kq, &event, 1, 0), 1);
+			reads += event.filter == EVFILT_READ;
+		}
+		ck_assert_int_gt(reads, 0);
+		ck_assert_int_lt(reads, 20);
+		close_pair(fds);
+		close(kq);
+	}
+}
+END_TEST
+
+/*
+ * With room for one event, what turns out to be nothing must not stand in the
+ * way of what is something: a withdrawn trigger, bytes below a mark, bytes
+ * that were read already.
+ */
+START_TEST(kevent_turns__nothing_does_not_hide_an_event)
+{
+	int kq = queue(), below[2], gone[2], ready[2];
+	struct kevent event;
+
+	pair(PAIR_UNIX, below);
+	pair(PAIR_UNIX, gone);
+	pair(PAIR_UNIX, ready);
+	for (int i = 0; i < 10; i++) {
+		ck_assert_int_eq(change(kq, (uintptr_t)below[0], EVFILT_READ, EV_ADD, NOTE_LOWAT, 100, NULL), 0);
+		add(kq, (uintptr_t)gone[0], EVFILT_READ, EV_CLEAR);
+		add(kq, 1, EVFILT_USER, 0);
+		trigger(kq, 1);
+		put(gone[1], 1);
+		get(gone[0], 1);
+		put(below[1], 1);
+		ck_assert_int_eq(change(kq, 1, EVFILT_USER, EV_DELETE, 0, 0, NULL), 0);
+		add(kq, (uintptr_t)ready[0], EVFILT_READ, EV_CLEAR);
+		put(ready[1], 1);
+		ck_assert_int_eq(collect(kq, &event, 1, 0), 1);
+		ck_assert_uint_eq(event.ident, (uintptr_t)ready[0]);
+	}
+	close_pair(below);
+	close_pair(gone);
+	close_pair(ready);
+	close(kq);
+}
+END_TEST
+
+HARNESS_MAIN("kevent_turns",
+    kevent_turns__each_registration_is_returned_once_a_call,
+    kevent_turns__ten_thousand_user_events_in_one_call,
+    kevent_turns__ten_thousand_descriptors_in_one_call,
+    kevent_turns__what_does_not_fit_is_kept,
+    kevent_turns__one_shot_descriptors_that_do_not_fit_are_kept,
+    kevent_turns__ready_registrations_take_turns_with_room_for_5,
+    kevent_turns__ready_registrations_take_turns_with_room_for_1,
+    kevent_turns__both_filters_of_thousands_of_descriptors_in_one_call,
+    kevent_turns__events_of_all_sorts_that_fit_come_at_once,
+    kevent_turns__both_filters_of_a_descriptor_take_turns,
+    kevent_turns__nothing_does_not_hide_an_event)
