@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* EVFILT_VNODE on very many files, and with more events than Linux keeps. */
+#include "harness.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ALL	(NOTE_DELETE | NOTE_WRITE | NOTE_EXTEND | NOTE_ATTRIB | NOTE_LINK | \
+		NOTE_RENAME | NOTE_REVOKE | NOTE_TRUNCATE | NOTE_OPEN | NOTE_CLOSE | \
+		NOTE_CLOSE_WRITE | NOTE_READ)
+#define GROWS	(NOTE_WRITE | NOTE_EXTEND)
+
+static int kq;
+
+static void
+ok(int result)
+{
+	ck_assert_msg(result != -1, "%s", strerror(errno));
+}
+
+static const char *
+name_of(const char *name)
+{
+	static char names[4][128];
+	static unsigned next;
+	char *full = names[next++ % 4];
+
+	snprintf(full, sizeof(names[0]), "%s/%s", scratch_dir(), name);
+	return full;
+}
+
+static int
+make_file(const char *name)
+{
+	int file = open(name_of(name), O_RDWR | O_CREAT | O_EXCL, 0644);
+
+	ok(file);
+	return file;
+}
+
+static void
+watch(int file, unsigned int notes)
+{
+	ck_assert_int_eq(change(kq, (uintptr_t)file, EVFILT_VNODE, EV_ADD | EV_CLEAR, notes, 0, NULL),
+	    0);
+}
+
+/* What is told of a file, nothing being told of any other; 0: nothing. */
+static unsigned int
+told(int file)
+{
+	struct kevent event;
+
+	if (collect(kq, &event, 1, 0) == 0)
+		return 0;
+	ck_assert_int_eq(event.filter, EVFILT_VNODE);
+	ck_assert_uint_eq(event.ident, (uintptr_t)file);
+	return event.fflags;
+}
+
+/* How many descriptors of this process are inotify instances. */
+static int
+instances(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	char target[64];
+	struct dirent *entry;
+	int count = 0;
+	ssize_t n;
+
+	ck_assert_ptr_nonnull(dir);
+	while ((entry = readdir(dir)) != NULL) {
+		n = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+		target[n < 0 ? 0 : n] = '\0';
+		count += strcmp(target, "anon_inode:inotify") == 0;
+	}
+	closedir(dir);
+	return count;
+}
+
+#define MANY	1000
+
+START_TEST(vnode_many__a_thousand_files_use_one_instance)
+{
+	struct rlimit limit;
+	static int files[MANY];
+	struct kevent events[8];
+	char name[16];
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	kq = queue();
+	for (int i = 0; i < MANY; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		files[i] = make_file(name);
+		watch(files[i], ALL);
+	}
+	ck_assert_int_eq(instances(), 1);
+	put(files[0], 1);
+	put(files[MANY / 2], 1);
+	put(files[MANY - 1], 1);
+	ck_assert_int_eq(collect(kq, events, 8, 0), 3);
+	for (int i = 0; i < 3; i++)
+		ck_assert_uint_eq(events[i].fflags, GROWS);
+	for (int i = 0; i < MANY; i++)
+		close(files[i]);
+	no_event(kq);
+	ck_assert_int_eq(instances(), 1);
+	close(kq);
+	ck_assert_int_eq(instances(), 0);
+}
+END_TEST
+
+START_TEST(vnode_many__registrations_come_and_go_many_times)
+{
+	int before, files[16];
+	char name[16];
+
+	kq = queue();
+	for (int i = 0; i < 16; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		files[i] = make_file(name);
+	}
+	watch(files[0], ALL);
+	before = open_descriptors();
+	for (int round = 0; round < 500; round++) {
+		for (int i = 0; i < 16; i++)
+			watch(files[i], ALL);
+		put(files[round % 16], 1);
+		if (round % 2 == 0)
+			ck_assert_uint_eq(told(files[round % 16]), GROWS);
+		for (int i = 0; i < 16; i++)
+			ck_assert_int_eq(change(kq, (uintptr_t)files[i], EVFILT_VNODE, EV_DELETE,
+			    0, 0, NULL), 0);
+		no_event(kq);
+	}
+	ck_assert_int_eq(open_descriptors(), before);
+	for (int i = 0; i < 16; i++)
+		close(files[i]);
+	close(kq);
+}
+END_TEST
+
+/* How many events of Linux's wait in an instance before it loses some. */
+static long
+limit_of_events(void)
+{
+	FILE *file = fopen("/proc/sys/fs/inotify/max_queued_events", "re");
+	long limit = 0;
+
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(fscanf(file, "%ld", &limit), 1);
+	fclose(file);
+	return limit;
+}
+
+/* Fills it; two files by turns, since equal events one after the other are one. */
+static void
+overflow(void)
+{
+	int a = make_file("noise1"), b = make_file("noise2");
+
+	watch(a, NOTE_WRITE);
+	watch(b, NOTE_WRITE);
+	for (long i = limit_of_events() / 2 + 8; i > 0; i--) {
+		put(a, 1);
+		put(b, 1);
+	}
+	close(a);
+	close(b);
+}
+
+static const char *const lost[] = {
+	"written", "grown", "truncated", "chmodded", "unlinked", "renamed", "linked", "untouched",
+};
+#define LOST	(sizeof(lost) / sizeof(lost[0]))
+
+static void
+change_all(const int *files)
+{
+	ck_assert_int_eq((int)pwrite(files[0], "y", 1, 0), 1);
+	put(files[1], 1);
+	ok(ftruncate(files[2], 3));
+	ok(fchmod(files[3], 0600));
+	ok(unlink(name_of(lost[4])));
+	ok(rename(name_of(lost[5]), name_of("new")));
+	ok(link(name_of(lost[6]), name_of("link")));
+}
+
+START_TEST(vnode_many__overflow_loses_no_state)
+{
+	static const unsigned int expected[LOST] = {
+		NOTE_WRITE, GROWS, NOTE_WRITE | NOTE_TRUNCATE, NOTE_ATTRIB,
+		NOTE_DELETE | NOTE_LINK, NOTE_RENAME, NOTE_LINK, 0,
+	};
+	unsigned int notes[LOST] = { 0 };
+	struct kevent event;
+	int files[LOST];
+
+	if (limit_of_events() > 200000) {
+		fprintf(stderr, "skipped: Linux would queue too many events\n");
+		return;
+	}
+	kq = queue();
+	for (size_t i = 0; i < LOST; i++) {
+		files[i] = make_file(lost[i]);
+		put(files[i], 10);
+		watch(files[i], ALL);
+	}
+	overflow();
+	change_all(files);
+	while (collect(kq, &event, 1, 0) == 1)
+		for (size_t i = 0; i < LOST; i++)
+			if (event.ident == (uintptr_t)files[i])
+				notes[i] |= event.fflags;
+	for (size_t i = 0; i < LOST; i++)
+		ck_assert_msg((notes[i] & expected[i]) == expected[i] &&
+		    (notes[i] == 0) == (expected[i] == 0), "%s: told %#x where %#x was expected",
+		    lost[i], notes[i], expected[i]);
+	/* And all goes on. */
+	put(files[0], 20);
+	ck_assert_uint_eq(told(files[0]), GROWS);
+	for (size_t i = 0; i < LOST; i++)
+		close(files[i]);
+	close(kq);
+}
+END_TEST
+
+START_TEST(vnode_many__overflow_loses_no_state_of_directories)
+{
+	const char *const names[] = { "changed", "removed", "moved", "quiet" };
+	struct kevent events[8];
+	unsigned int notes[4] = { 0 };
+	int dirs[4];
+
+	if (limit_of_events() > 200000) {
+		fprintf(stderr, "skipped: Linux would queue too many events\n");
+		return;
+	}
+	kq = queue();
+	for (int i = 0; i < 4; i++) {
+		ok(mkdir(name_of(names[i]), 0755));
+		ok(dirs[i] = open(name_of(names[i]), O_RDONLY | O_DIRECTORY));
+		watch(dirs[i], NOTE_WRITE | NOTE_LINK | NOTE_DELETE);
+	}
+	overflow();
+	ok(mkdirat(dirs[0], "new", 0755));
+	ok(rmdir(name_of("removed")));
+	ok(rename(name_of("moved"), name_of("changed/moved")));
+	for (int n; (n = collect(kq, events, 8, 0)) > 0;)
+		for (int i = 0; i < n; i++)
+			for (int j = 0; j < 4; j++)
+				if (events[i].ident == (uintptr_t)dirs[j])
+					notes[j] |= events[i].fflags;
+	ck_assert_uint_eq(notes[0], NOTE_WRITE | NOTE_LINK);
+	ck_assert_uint_eq(notes[1], NOTE_DELETE | NOTE_LINK);
+	ck_assert_uint_eq(notes[3], 0);
+	/* That it was moved was lost, but not where to. */
+	ok(rmdir(name_of("changed/moved")));
+	for (int n; (n = collect(kq, events, 8, 0)) > 0;)
+		for (int i = 0; i < n; i++)
+			if (events[i].ident == (uintptr_t)dirs[2])
+				notes[2] |= events[i].fflags;
+	ck_assert_uint_eq(notes[2], NOTE_DELETE | NOTE_LINK);
+	for (int i = 0; i < 4; i++)
+		close(dirs[i]);
+	close(kq);
+}
+END_TEST
+
+HARNESS_MAIN("vnode_many",
+	vnode_many__a_thousand_files_use_one_instance,
+	vnode_many__registrations_come_and_go_many_times,
+	vnode_many__overflow_loses_no_state,
+	vnode_many__overflow_loses_no_state_of_directories)
