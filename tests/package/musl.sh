@@ -1,0 +1,30 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# The static library with musl, and a static program that uses it.
+set -eu
+cd "$(dirname "$0")/../.."
+. tools/check.sh
+
+build=$PWD/build/musl
+mkdir -p "$build/linux"
+
+# musl-gcc does not see the kernel's headers: show it those, and nothing of glibc's.
+for directory in linux asm-generic; do
+	ln -sfn "/usr/include/$directory" "$build/linux/$directory"
+done
+ln -sfn "/usr/include/$(cc -print-multiarch)/asm" "$build/linux/asm"
+
+build_library() {
+	cmake -S . -B "$build" -DCMAKE_C_COMPILER=musl-gcc -DCMAKE_C_FLAGS="-idirafter $build/linux" \
+	    -DKQ_WERROR=ON -DKQ_SHARED=OFF -DKQ_TESTS=OFF -DKQ_EXAMPLES=OFF &&
+	    cmake --build "$build" --parallel "$(nproc)"
+}
+
+compile_and_run() {
+	musl-gcc -static -Iinclude -o "$build/prog" tests/package/prog.c "$build/libkq.a" &&
+	    "$build/prog"
+}
+
+check "libkq.a" build_library
+check "a static program" compile_and_run
+finish

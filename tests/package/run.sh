@@ -1,0 +1,140 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# Installs what is in build/release and uses it in every way that we promise.
+# shellcheck disable=SC2016,SC2086 # some variables are lists of words
+set -eu
+cd "$(dirname "$0")/../.."
+. tools/check.sh
+
+release=$PWD/build/release
+work=$PWD/build/package
+prog=$PWD/tests/package/prog.c
+here=$PWD/tests/package
+jobs=$(nproc)
+rm -rf "$work"
+mkdir -p "$work"
+
+# The directory of libkq.so below a prefix: lib, lib64 or lib/TRIPLET.
+libdir() {
+	dirname "$(find "$1" -name libkq.so)"
+}
+
+# compile_and_run LIBDIR ARGUMENT...: a program, with what the compiler needs to know.
+compile_and_run() {
+	libdir=$1
+	shift
+	rm -f "$work/prog"
+	${CC:-cc} -o "$work/prog" "$prog" "$@" && LD_LIBRARY_PATH=$libdir "$work/prog"
+}
+
+# with_pkg_config PREFIX PACKAGE [-static]
+with_pkg_config() {
+	libdir=$(libdir "$1")
+	flags=$(PKG_CONFIG_PATH=$libdir/pkgconfig pkg-config ${3+--static} --cflags --libs "$2") &&
+	    compile_and_run "$libdir" ${3-} $flags
+}
+
+# The first program that a reader of README.md meets.
+readme_program() {
+	sed -n '/^```c$/,/^```$/{/^```/!p}' README.md >"$work/readme.c"
+	libdir=$(libdir "$1")
+	flags=$(PKG_CONFIG_PATH=$libdir/pkgconfig pkg-config --cflags --libs kq) &&
+	    cc -Wall -Wextra -Werror -o "$work/readme" "$work/readme.c" $flags &&
+	    LD_LIBRARY_PATH=$libdir "$work/readme" </dev/null
+}
+
+# with_cmake NAME ARGUMENT...: configures, builds and runs a project that uses the library.
+with_cmake() {
+	name=$1
+	build=$work/$name
+	shift
+	cmake -S "$here/$name" -B "$build" "$@" && cmake --build "$build" --parallel "$jobs" || return
+	for program in "$build"/prog*; do
+		"$program" || return
+	done
+}
+
+install_to() {
+	cmake --install "$release" --prefix "$1"
+}
+
+# Some other place, some other names, nothing but the library.
+install_with_names() {
+	cmake -S . -B "$work/names" -DKQ_LIBKQUEUE_NAMES=ON -DKQ_TESTS=OFF -DKQ_EXAMPLES=OFF &&
+	    cmake --build "$work/names" --parallel "$jobs" &&
+	    cmake --install "$work/names" --prefix "$1"
+}
+
+without() {
+	cmake -S . -B "$work/without" -DKQ_TESTS=OFF -DKQ_EXAMPLES=OFF "$@" &&
+	    cmake --build "$work/without" --parallel "$jobs"
+}
+
+# A program that was linked with a libkqueue.so.0 runs with ours in its place.
+runs_in_place_of_libkqueue() {
+	mkdir -p "$work/old"
+	echo 'void kqueue(void); void kevent(void); void kqueue(void) {} void kevent(void) {}' |
+	    cc -shared -fPIC -Wl,-soname,libkqueue.so.0 -o "$work/old/libkqueue.so" -x c - &&
+	    compile_and_run "$(libdir "$1")" -I"$1/include/kqueue" -L"$work/old" -lkqueue
+}
+
+# Besides our own calls, which have a version, only names of the C library leave the library.
+exports_no_more_than_it_should() {
+	readelf -W --dyn-syms "$1" | awk '$7 != "UND" && $5 == "GLOBAL" || $5 == "WEAK" && $7 != "UND" {
+		print $8 }' | sort >"$work/exported"
+	readelf -W --dyn-syms "$(cc -print-file-name=libc.so.6)" |
+	    awk '$7 != "UND" { sub(/@.*/, "", $8); print $8 }' | sort -u >"$work/libc"
+	grep '@' "$work/exported" | grep -vx 'KQ_1.0' >"$work/versioned" || true
+	sed -n 's/^\t\t\(.*\);$/\1@@KQ_1.0/p' src/libkq.map | sort >"$work/promised"
+	diff "$work/promised" "$work/versioned" &&
+	    ! grep -v '@' "$work/exported" | grep -vx 'KQ_1.0' | comm -23 - "$work/libc" | grep .
+}
+
+has_soname_and_stays_loaded() {
+	readelf -dW "$1" | grep -F 'soname: [libkq.so.1]' && readelf -dW "$1" | grep -w NODELETE
+}
+
+prefix=$work/prefix
+check "install" install_to "$prefix"
+lib=$(libdir "$prefix")
+for file in "$lib/libkq.so.1" "$lib/libkq.a" "$lib/cmake/kq/kqConfig.cmake" \
+    "$prefix/include/kq/sys/event.h" "$prefix/include/kqueue/sys/event.h"; do
+	check "installs ${file#"$prefix/"}" test -f "$file"
+done
+for page in man/*.[0-9]; do
+	check "installs $page" test -f "$prefix/share/man/man${page##*.}/${page##*/}"
+done
+for example in examples/*.c; do
+	check "installs $example" test -f "$prefix/share/doc/kq/$example"
+done
+
+check "pkg-config" with_pkg_config "$prefix" kq
+check "pkg-config, fully static" with_pkg_config "$prefix" kq -static
+check "README.md's program" readme_program "$prefix"
+check "libkq.a in a dynamic program" compile_and_run "" -I"$prefix/include/kq" "$lib/libkq.a"
+check "libkq.a in a static PIE" compile_and_run "" -static-pie -I"$prefix/include/kq" "$lib/libkq.a"
+check "include/kqueue" compile_and_run "$lib" -I"$prefix/include/kqueue" -L"$lib" -lkq
+check "find_package" with_cmake find_package -DCMAKE_PREFIX_PATH="$prefix"
+
+mv "$prefix" "$work/moved"
+check "pkg-config, after the prefix was moved" with_pkg_config "$work/moved" kq
+lib=$(libdir "$work/moved")
+
+check "DESTDIR" env DESTDIR="$work/dest" cmake --install "$release" --prefix /usr
+check "pkg-config below DESTDIR" with_pkg_config "$work/dest/usr" kq
+
+check "add_subdirectory" with_cmake add_subdirectory -DKQ_DIRECTORY="$PWD"
+check "add_subdirectory, static" with_cmake add_subdirectory -DKQ_DIRECTORY="$PWD" \
+    -DBUILD_SHARED_LIBS=OFF
+tar -czf "$work/kq.tar.gz" CMakeLists.txt cmake examples include man src tests
+check "FetchContent" with_cmake fetch_content -DKQ_ARCHIVE="$work/kq.tar.gz"
+
+check "libkqueue's names" install_with_names "$work/kqueue"
+check "pkg-config libkqueue" with_pkg_config "$work/kqueue" libkqueue
+check "in place of libkqueue.so.0" runs_in_place_of_libkqueue "$work/kqueue"
+check "KQ_INTERPOSE=OFF" without -DKQ_INTERPOSE=OFF -DKQ_STATIC=OFF
+
+check "exports" exports_no_more_than_it_should "$lib/libkq.so.1"
+check "SONAME and nodelete" has_soname_and_stays_loaded "$lib/libkq.so.1"
+
+finish

@@ -1,0 +1,72 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# packages.sh [--check] build|test: sees to it that what is needed to build, or to test, is there.
+# Missing Debian packages are installed if we are root or sudo asks nothing; otherwise, and with
+# --check, the command to run is printed and the exit code is 1.  Nothing missing: apt is not run.
+# shellcheck disable=SC2086 # some variables are lists of words
+set -eu
+
+check=false
+if [ "${1-}" = --check ]; then
+	check=true
+	shift
+fi
+missing=
+
+# need PACKAGE COMMAND...: the package is missing if the command fails.
+need() {
+	package=$1
+	shift
+	"$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+
+compiles() {
+	echo "#include <$2>" | "$1" -fsyntax-only -x c -
+}
+
+need_to_build() {
+	need gcc command -v cc
+	need libc6-dev compiles cc errno.h
+	need cmake command -v cmake
+	need make command -v make
+}
+
+need_to_test() {
+	need_to_build
+	need g++ command -v g++
+	need clang command -v clang
+	need pkg-config command -v pkg-config
+	need check pkg-config --exists check
+	need musl-tools command -v musl-gcc
+	need mandoc command -v mandoc
+	need netcat-openbsd command -v nc
+	need procps command -v ps
+}
+
+case ${1-} in
+build)	need_to_build ;;
+test)	need_to_test ;;
+*)	echo "usage: $0 [--check] build|test" >&2
+	exit 2 ;;
+esac
+
+[ -n "$missing" ] || exit 0
+
+install="apt-get install -y --no-install-recommends$missing"
+if [ "$(id -u)" -eq 0 ]; then
+	sudo=
+	may_install=true
+else
+	sudo="sudo "
+	if sudo -n true 2>/dev/null; then may_install=true; else may_install=false; fi
+fi
+if $check || ! $may_install || ! command -v apt-get >/dev/null; then
+	echo "Missing packages:$missing" >&2
+	echo "Install them with (the names are Debian's):" >&2
+	echo "    ${sudo}apt-get update && $sudo$install" >&2
+	exit 1
+fi
+
+echo "Installing:$missing"
+${sudo}env DEBIAN_FRONTEND=noninteractive apt-get update
+${sudo}env DEBIAN_FRONTEND=noninteractive $install

@@ -1,0 +1,129 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# test.sh [STAGE...]: runs the stages named, or all, and sums them up.  What a stage prints is in
+# build/log/STAGE.log, and is shown if the stage fails.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+all_stages="gcc clang asan tsan header package musl man"
+jobs=$(nproc 2>/dev/null || echo 1)
+log=build/log
+
+# build_and_test PRESET [WRAPPER...]: all test programs, and the examples end to end.
+build_and_test() {
+	preset=$1
+	shift
+	report=$PWD/$log/$preset.xml
+	rm -f "$report"
+	cmake --preset "$preset" -DKQ_TESTS=ON -DKQ_EXAMPLES=ON
+	cmake --build --preset "$preset" --parallel "$jobs"
+	status=0
+	"$@" ctest --preset "$preset" --parallel "$jobs" --output-junit "$report" \
+	    --test-output-size-passed 1000000 --test-output-size-failed 1000000 || status=$?
+	awk -f tools/ctest-count.awk "$report"
+	return "$status"
+}
+
+stage_gcc() {
+	build_and_test release
+}
+
+stage_clang() {
+	build_and_test clang
+}
+
+stage_asan() {
+	build_and_test asan
+}
+
+# Old thread sanitizers cannot place their shadow memory if the kernel scatters a process's
+# mappings widely: then run without that.
+stage_tsan() {
+	echo 'int main(void) { return 0; }' >$log/probe.c
+	cc -fsanitize=thread -o $log/probe $log/probe.c
+	if $log/probe; then
+		build_and_test tsan
+	elif setarch -R $log/probe; then
+		build_and_test tsan setarch -R
+	else
+		echo "skip - the thread sanitizer does not run here (try: sysctl vm.mmap_rnd_bits=28)"
+		echo "0 passed, 0 failed, 1 skipped"
+	fi
+}
+
+stage_header() {
+	sh tests/header/run.sh
+}
+
+stage_package() {
+	cmake --preset release
+	cmake --build --preset release --parallel "$jobs" --target kq_shared kq_static
+	sh tests/package/run.sh
+}
+
+stage_musl() {
+	sh tests/package/musl.sh
+}
+
+stage_man() {
+	. tools/check.sh
+	for page in man/*.[0-9]; do
+		check "$page" mandoc -Tlint -W warning "$page"
+	done
+	finish
+}
+
+# run_stage NAME: adds to the totals and prints the stage's line.
+run_stage() {
+	echo "==> $1"
+	started=$(date +%s)
+	(set -e; "stage_$1") >"$log/$1.log" 2>&1
+	status=$?
+	seconds=$(($(date +%s) - started))
+
+	counts=$(tail -n 1 "$log/$1.log" | grep -E '^[0-9]+ passed, [0-9]+ failed')
+	# shellcheck disable=SC2046 # split into words: N "passed" N "failed" N "skipped"
+	set -- "$1" $(echo "${counts:-0 passed, 0 failed}" | tr -d ,)
+	passed=$2 failed=$4 skipped=${6:-0}
+	if [ "$failed" -eq 0 ]; then
+		if [ "$status" -ne 0 ]; then
+			failed=1	# the stage itself, a build for example
+		elif [ $((passed + skipped)) -eq 0 ]; then
+			echo "The stage ran no test." >>"$log/$1.log"
+			failed=1
+		fi
+	fi
+	total_passed=$((total_passed + passed))
+	total_failed=$((total_failed + failed))
+	total_skipped=$((total_skipped + skipped))
+
+	verdict=ok
+	[ "$passed" -ne 0 ] || verdict=skipped
+	if [ "$failed" -ne 0 ]; then
+		verdict=FAILED
+		cat "$log/$1.log"
+	fi
+	[ "$skipped" -eq 0 ] || skips=$skips$(grep '^skip' "$log/$1.log" | sed "s/^/$1: /")'
+'
+	summary=$summary$(printf '%-8s %-8s %5d passed %4d failed %4d skipped %5d s   %s' \
+	    "$1" "$verdict" "$passed" "$failed" "$skipped" "$seconds" "$log/$1.log")'
+'
+}
+
+mkdir -p $log
+total_passed=0 total_failed=0 total_skipped=0
+summary='' skips=''
+# shellcheck disable=SC2086 # a list of words
+[ $# -gt 0 ] || set -- $all_stages
+for stage in "$@"; do
+	run_stage "$stage"
+done
+
+echo
+printf '%s\n' "$skips$summary"
+if [ "$total_skipped" -eq 0 ]; then
+	echo "$total_passed passed, $total_failed failed"
+else
+	echo "$total_passed passed, $total_failed failed, $total_skipped skipped"
+fi
+[ "$total_failed" -eq 0 ]
