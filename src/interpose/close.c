@@ -22,6 +22,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* musl declares neither, and knows of neither. */
+int	close_range(unsigned first, unsigned last, int flags);
+void	closefrom(int first);
+
 static struct {
 	int	(*close)(int);
 	int	(*dup2)(int, int);

@@ -145,7 +145,8 @@ pidfd_reaped_status(int fd, int *status)
 {
 	struct pidfd_info_v0 info = { .mask = PIDFD_INFO_EXIT };
 
-	if (ioctl(fd, PIDFD_INFO, &info) == -1 || (info.mask & PIDFD_INFO_EXIT) == 0)
+	/* Not ioctl(): musl has its request an int, which this is too large for. */
+	if (syscall(SYS_ioctl, fd, PIDFD_INFO, &info) == -1 || (info.mask & PIDFD_INFO_EXIT) == 0)
 		return false;
 	*status = info.exit_code;
 	return true;
