@@ -38,9 +38,21 @@ signal_total(const struct knote *kn)
 	return count + signal_ahead(kn, count);
 }
 
+/*
+ * Counts a pending signal ahead of its delivery.  count is older than the look
+ * at what is pending, so it cannot have that delivery in it.
+ */
+static void
+signal_look_ahead(struct knote *kn, int64_t count)
+{
+	if (sigaction_pending((int)kn->kn_ident))
+		kn->kn_sdata = 1 + count;
+}
+
 static int
 signal_attach(struct kqueue *kq, struct knote *kn)
 {
+	int64_t count;
 	int error;
 
 	if (!signal_valid(kn->kn_ident))
@@ -48,11 +60,11 @@ signal_attach(struct kqueue *kq, struct knote *kn)
 	error = sigaction_attach(kq, kn, (int)kn->kn_ident);
 	if (error < 0)
 		return error;
-	/* What came before does not count, not even later. */
+	/* What came before does not count, not even when it is delivered. */
+	count = disposition_count((int)kn->kn_ident);
 	kn->kn_sdata = 0;
-	if (sigaction_pending((int)kn->kn_ident))
-		kn->kn_sdata = 1 + disposition_count((int)kn->kn_ident);
-	kn->kn_data = signal_total(kn);
+	signal_look_ahead(kn, count);
+	kn->kn_data = count + signal_ahead(kn, count);
 	return 0;
 }
 
@@ -69,7 +81,7 @@ signal_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 	bool pending = (hint & SIGACTION_PENDING) != 0;
 
 	if (pending && !signal_ahead(kn, count)) {
-		kn->kn_sdata = 1 + count;
+		signal_look_ahead(kn, count);
 	} else if (!pending && signal_ahead(kn, count)) {
 		/* It was taken unseen, by a read of a signalfd perhaps; it stays counted. */
 		kn->kn_sdata = 0;

@@ -270,7 +270,7 @@ take(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
 	    sigtimedwait_bare(set, info, timeout);
 
 	if (disposition_is_watched(signo))
-		disposition_taken(signo);
+		disposition_arrived(signo);
 	return signo;
 }
 

@@ -13,14 +13,20 @@
 #include "sigaction.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 typedef void disposition_handler(int, siginfo_t *, void *);
 
-/* What the program has set, of the latest two settings: the handler reads without a lock. */
+/* A disposition without what only libc cares for. */
+struct setting {
+	uintptr_t	handler;
+	int		flags;
+	uint64_t	mask;
+};
+
+/* The same where the handler can read it without a lock. */
 struct view {
 	_Atomic uintptr_t handler;
 	_Atomic int	flags;
@@ -30,8 +36,8 @@ struct view {
 /* (a) atomic, (l) the lock. */
 static struct {
 	_Atomic int64_t	count;		/* (a) arrivals */
-	_Atomic uint32_t turn;		/* (a) the lowest bit: which view is valid */
-	struct view	view[2];	/* (a) written with the lock held */
+	_Atomic uint32_t turn;		/* (a) its lowest bit says which view is valid */
+	struct view	view[2];	/* (a) the program's disposition; written with (l) */
 	uint32_t	watches;	/* (l) */
 } signals[DISPOSITION_SIGNALS + 1];
 
@@ -62,45 +68,52 @@ mine(void)
 	return getpid() == atomic_load_explicit(&process, memory_order_relaxed);
 }
 
-static void
-section_enter(sigset_t *saved)
+/* The bare call: sanitizers stand before libc's, and must not be met in a handler. */
+static uint64_t
+change_mask(int how, uint64_t set)
 {
-	sigset_t all;
+	uint64_t before = 0;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, saved);
+	syscall(SYS_rt_sigprocmask, how, &set, &before, sizeof(set));
+	return before;
+}
+
+/* The mask to go back to. */
+static uint64_t
+section_enter(void)
+{
+	uint64_t mask = change_mask(SIG_SETMASK, UINT64_MAX);
+
 	lock_take(&lock);
+	return mask;
 }
 
 static void
-section_leave(const sigset_t *saved)
+section_leave(uint64_t mask)
 {
 	lock_drop(&lock);
-	pthread_sigmask(SIG_SETMASK, saved, NULL);
+	change_mask(SIG_SETMASK, mask);
 }
 
-/* Leaves sa_restorer as it was. */
-static void
-view_get(int signo, struct sigaction *sa)
+static struct setting
+view_get(int signo)
 {
+	struct setting set;
 	uint32_t turn;
-	uint64_t mask;
 
 	do {
 		struct view *view;
 
 		turn = atomic_load(&signals[signo].turn);
 		view = &signals[signo].view[turn & 1];
-		sa->sa_handler = (sighandler_t)atomic_load(&view->handler);
-		sa->sa_flags = atomic_load(&view->flags);
-		mask = atomic_load(&view->mask);
+		set.handler = atomic_load(&view->handler);
+		set.flags = atomic_load(&view->flags);
+		set.mask = atomic_load(&view->mask);
 	} while (turn != atomic_load(&signals[signo].turn));
-	/* A libc's sigset_t begins with the kernel's, and has room for more. */
-	sigemptyset(&sa->sa_mask);
-	memcpy(&sa->sa_mask, &mask, sizeof(mask));
+	return set;
 }
 
-/* The lock is held. */
+/* The lock is held.  Readers go on to find the view of before, until this one is complete. */
 static void
 view_set(int signo, const struct sigaction *sa)
 {
@@ -108,11 +121,24 @@ view_set(int signo, const struct sigaction *sa)
 	struct view *view = &signals[signo].view[turn & 1];
 	uint64_t mask;
 
+	/* A libc's sigset_t begins with the kernel's, and has room for more. */
 	memcpy(&mask, &sa->sa_mask, sizeof(mask));
 	atomic_store(&view->handler, (uintptr_t)sa->sa_handler);
 	atomic_store(&view->flags, sa->sa_flags);
 	atomic_store(&view->mask, mask);
 	atomic_store(&signals[signo].turn, turn);
+}
+
+/* Leaves sa_restorer as it was. */
+static void
+view_show(int signo, struct sigaction *sa)
+{
+	struct setting set = view_get(signo);
+
+	sa->sa_handler = (sighandler_t)set.handler;
+	sa->sa_flags = set.flags;
+	sigemptyset(&sa->sa_mask);
+	memcpy(&sa->sa_mask, &set.mask, sizeof(set.mask));
 }
 
 enum by_default { ENDS, STOPS, IGNORES };
@@ -136,9 +162,9 @@ by_default(int signo)
 }
 
 static bool
-has_handler(const struct sigaction *sa)
+is_handler(uintptr_t handler)
 {
-	return sa->sa_handler != SIG_DFL && sa->sa_handler != SIG_IGN;
+	return handler != (uintptr_t)SIG_DFL && handler != (uintptr_t)SIG_IGN;
 }
 
 static bool
@@ -180,7 +206,7 @@ void
 disposition_translate(int signo, struct sigaction *sa)
 {
 	if (is_ours(sa))
-		view_get(signo, sa);
+		view_show(signo, sa);
 }
 
 /* The program's disposition now. */
@@ -212,7 +238,7 @@ impose(int signo, const struct sigaction *wanted)
 	view_set(signo, wanted);
 	ours.sa_sigaction = handler;
 	ours.sa_flags = (wanted->sa_flags & ~(int)SA_RESETHAND) | SA_SIGINFO;
-	if (!has_handler(wanted))
+	if (!is_handler((uintptr_t)wanted->sa_handler))
 		ours.sa_flags |= SA_RESTART | SA_ONSTACK;
 	if (sigaction_next(signo, &ours, NULL) == -1)
 		return -1;
@@ -256,49 +282,47 @@ adopt(int signo)
 void
 disposition_hold(int signo)
 {
-	sigset_t saved;
+	uint64_t mask = section_enter();
 
-	section_enter(&saved);
 	if (signals[signo].watches++ == 0) {
 		atomic_store(&process, getpid());
 		/* First: then a sigaction() under way sees it, and comes to us again. */
 		atomic_fetch_or(&disposition_watched, disposition_bit(signo));
 		adopt(signo);
 	}
-	section_leave(&saved);
+	section_leave(mask);
 }
 
 void
 disposition_refresh(int signo)
 {
 	struct sigaction now;
-	sigset_t saved;
+	uint64_t mask;
 
 	sigaction_next(signo, NULL, &now);
 	if (is_ours(&now) || stand_in(signo, &now) == NULL)
 		return;
-	section_enter(&saved);
+	mask = section_enter();
 	adopt(signo);
-	section_leave(&saved);
+	section_leave(mask);
 }
 
 void
 disposition_release(int signo)
 {
 	struct sigaction now;
-	sigset_t saved;
+	uint64_t mask = section_enter();
 
-	section_enter(&saved);
 	if (--signals[signo].watches == 0) {
 		sigaction_next(signo, NULL, &now);
 		if (is_ours(&now)) {
-			view_get(signo, &now);
+			view_show(signo, &now);
 			restore(signo, &now);
 		}
 		atomic_fetch_and(&disposition_stood_in, ~disposition_bit(signo));
 		atomic_fetch_and(&disposition_watched, ~disposition_bit(signo));
 	}
-	section_leave(&saved);
+	section_leave(mask);
 }
 
 int64_t
@@ -307,51 +331,8 @@ disposition_count(int signo)
 	return atomic_load(&signals[signo].count);
 }
 
-/*
- * What Linux does by itself where SIG_IGN is the kernel's: setting it drops
- * what is pending, and nothing sent while it lasts can arrive later, by way of
- * a thread that was slow to take it, and end the process.
- */
-static void
-drop_ignored(int signo, const struct sigaction *before, const struct sigaction *wanted)
-{
-	bool pending = sigaction_pending(signo);
-
-	if (ignores(signo, wanted) ? pending :
-	    ignores(signo, before) && stand_in(signo, wanted) == NULL && !pending)
-		sigaction_next(signo, &to_ignore, NULL);
-}
-
-int
-disposition_change(int signo, const struct sigaction *act, struct sigaction *old)
-{
-	struct sigaction wanted, before;
-	sigset_t saved;
-	int result = 0;
-
-	/* A bad pointer must fault where the program can see it, and old may be the same. */
-	if (act != NULL)
-		wanted = *act;
-	if (!mine()) {
-		result = sigaction_next(signo, act == NULL ? NULL : &wanted, &before);
-		disposition_translate(signo, &before);
-	} else {
-		section_enter(&saved);
-		current(signo, &before);
-		if (act != NULL && disposition_is_watched(signo))
-			drop_ignored(signo, &before, &wanted);
-		if (act != NULL)
-			result = apply(signo, &wanted);
-		section_leave(&saved);
-	}
-	if (result == 0 && old != NULL)
-		*old = before;
-	return result;
-}
-
-/* A signal came. */
-static void
-arrived(int signo)
+void
+disposition_arrived(int signo)
 {
 	int saved = errno;
 
@@ -362,10 +343,52 @@ arrived(int signo)
 	errno = saved;
 }
 
-void
-disposition_taken(int signo)
+/*
+ * What Linux does by itself where SIG_IGN is the kernel's: setting it drops
+ * what is pending; and what was sent while it lasted, unless it is blocked,
+ * cannot come later, from a thread that was slow to take it, and end the
+ * process.  What is dropped has come, so it counts.  The lock is held; blocked:
+ * what the program blocks itself.
+ */
+static void
+drop_ignored(int signo, const struct sigaction *before, const struct sigaction *wanted,
+    uint64_t blocked)
 {
-	arrived(signo);
+	bool pending = sigaction_pending(signo);
+
+	if (ignores(signo, wanted) ? !pending : !ignores(signo, before) ||
+	    stand_in(signo, wanted) != NULL || (blocked & disposition_bit(signo)) != 0)
+		return;
+	sigaction_next(signo, &to_ignore, NULL);
+	if (pending)
+		disposition_arrived(signo);
+}
+
+int
+disposition_change(int signo, const struct sigaction *act, struct sigaction *old)
+{
+	struct sigaction wanted, before;
+	uint64_t mask;
+	int result = 0;
+
+	/* A bad pointer must fault where the program can see it, and old may be the same. */
+	if (act != NULL)
+		wanted = *act;
+	if (!mine()) {
+		result = sigaction_next(signo, act == NULL ? NULL : &wanted, &before);
+		disposition_translate(signo, &before);
+	} else {
+		mask = section_enter();
+		current(signo, &before);
+		if (act != NULL && disposition_is_watched(signo))
+			drop_ignored(signo, &before, &wanted, mask);
+		if (act != NULL)
+			result = apply(signo, &wanted);
+		section_leave(mask);
+	}
+	if (result == 0 && old != NULL)
+		*old = before;
+	return result;
 }
 
 /*
@@ -376,23 +399,19 @@ disposition_taken(int signo)
 NOINLINE static void
 take_default(int signo)
 {
-	bool locked = mine();
+	uint64_t mask = change_mask(SIG_SETMASK, UINT64_MAX);
 	struct sigaction ours;
-	sigset_t all, one, saved;
+	bool locked = mine();
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &saved);
 	if (locked)
 		lock_take(&lock);
 	sigaction_next(signo, &to_default, &ours);
 	syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), signo);
-	sigemptyset(&one);
-	sigaddset(&one, signo);
-	pthread_sigmask(SIG_UNBLOCK, &one, NULL);
+	change_mask(SIG_UNBLOCK, disposition_bit(signo));
 	sigaction_next(signo, &ours, NULL);
 	if (locked)
 		lock_drop(&lock);
-	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	change_mask(SIG_SETMASK, mask);
 }
 
 static void
@@ -401,7 +420,7 @@ on_ignored(int signo, siginfo_t *info, void *context)
 	int saved = errno;
 
 	(void)context;
-	arrived(signo);
+	disposition_arrived(signo);
 	silent++;
 	/* A fault cannot be ignored: the instruction would be tried again for ever. */
 	if (is_fault(signo) && info->si_code > 0)
@@ -410,46 +429,49 @@ on_ignored(int signo, siginfo_t *info, void *context)
 }
 
 /* SA_RESETHAND: of several threads one finds the handler set, the others SIG_DFL. */
-NOINLINE static void
-claim(int signo, struct sigaction *program)
+NOINLINE static struct setting
+claim(int signo)
 {
-	struct sigaction wanted;
-	sigset_t saved;
+	struct setting program = view_get(signo);
+	struct sigaction now;
+	uint64_t mask;
 
 	if (!mine()) {
 		sigaction_next(signo, &to_default, NULL);
-		return;
+		return program;
 	}
-	section_enter(&saved);
-	current(signo, program);
-	if (has_handler(program) && (program->sa_flags & (int)SA_RESETHAND) != 0) {
-		wanted = *program;
-		wanted.sa_handler = SIG_DFL;
-		apply(signo, &wanted);
+	mask = section_enter();
+	current(signo, &now);
+	program.handler = (uintptr_t)now.sa_handler;
+	program.flags = now.sa_flags;
+	if (is_handler(program.handler) && (program.flags & (int)SA_RESETHAND) != 0) {
+		now.sa_handler = SIG_DFL;
+		apply(signo, &now);
 	}
-	section_leave(&saved);
+	section_leave(mask);
+	return program;
 }
 
 static void
 on_signal(int signo, siginfo_t *info, void *context)
 {
-	struct sigaction program;
+	struct setting program;
 	int saved = errno;
 
-	arrived(signo);
-	view_get(signo, &program);
-	if (has_handler(&program) && (program.sa_flags & (int)SA_RESETHAND) != 0)
-		claim(signo, &program);
-	if (program.sa_handler == SIG_DFL && by_default(signo) != IGNORES)
+	disposition_arrived(signo);
+	program = view_get(signo);
+	if (is_handler(program.handler) && (program.flags & (int)SA_RESETHAND) != 0)
+		program = claim(signo);
+	if (program.handler == (uintptr_t)SIG_DFL && by_default(signo) != IGNORES)
 		take_default(signo);
 	errno = saved;
-	if (!has_handler(&program))
+	if (!is_handler(program.handler))
 		return;
 	loud = true;
-	if ((program.sa_flags & SA_SIGINFO) != 0)
-		program.sa_sigaction(signo, info, context);
+	if ((program.flags & SA_SIGINFO) != 0)
+		((disposition_handler *)program.handler)(signo, info, context);
 	else
-		program.sa_handler(signo);
+		((sighandler_t)program.handler)(signo);
 }
 
 /* Both kinds of handler may run during one wait; then the wait was not undisturbed. */
@@ -468,20 +490,20 @@ void
 disposition_lend(struct disposition_lent *lent)
 {
 	bool locked = mine();
-	sigset_t saved;
+	uint64_t mask = 0;
 
 	lent->signals = atomic_load(&disposition_stood_in);
 	if (lent->signals == 0)
 		return;
 	if (locked)
-		section_enter(&saved);
+		mask = section_enter();
 	lent->signals = atomic_load(&disposition_stood_in);
 	sigpending(&lent->pending);
 	for (int signo = 1; signo <= DISPOSITION_SIGNALS; signo++)
 		if ((lent->signals & disposition_bit(signo)) != 0)
 			sigaction_next(signo, &to_ignore, NULL);
 	if (locked)
-		section_leave(&saved);
+		section_leave(mask);
 }
 
 /* Of what is lent, the program may have changed some meanwhile, or watch it no longer. */
@@ -490,22 +512,22 @@ disposition_take_back(const struct disposition_lent *lent)
 {
 	uint64_t back = lent->signals;
 	struct sigaction ours;
-	sigset_t saved;
 	int error = errno;
+	uint64_t mask;
 
 	if (back == 0 || !mine())
 		return;
-	section_enter(&saved);
+	mask = section_enter();
 	back &= atomic_load(&disposition_stood_in);
 	for (int signo = 1; signo <= DISPOSITION_SIGNALS; signo++) {
 		if ((back & disposition_bit(signo)) == 0)
 			continue;
-		view_get(signo, &ours);
+		view_show(signo, &ours);
 		impose(signo, &ours);
 		if (sigismember(&lent->pending, signo) == 1)
 			kill(getpid(), signo);
 	}
-	section_leave(&saved);
+	section_leave(mask);
 	errno = error;
 }
 
@@ -525,7 +547,7 @@ disposition_fork_child(void)
 		signals[signo].watches = 0;
 		sigaction_next(signo, NULL, &now);
 		if (is_ours(&now)) {
-			view_get(signo, &now);
+			view_show(signo, &now);
 			sigaction_next(signo, &now, NULL);
 		}
 	}

@@ -51,8 +51,8 @@ void	disposition_refresh(int signo);
 /* How often the signal has come while it was watched. */
 int64_t	disposition_count(int signo);
 
-/* The signal was taken by sigwait(2) or a relative: counts as if it had been delivered. */
-void	disposition_taken(int signo);
+/* The signal came: to our handler, or was taken by sigwait(2) or a relative. */
+void	disposition_arrived(int signo);
 
 /* sigaction(2) for a watched signal. */
 int	disposition_change(int signo, const struct sigaction *act, struct sigaction *old);

@@ -256,11 +256,8 @@ sigaction_free(struct kqueue *kq)
 /*
  * The queue may end under our hands, and another begin in its struct.  Then one
  * of them is rung for nothing, or an epoll that knows no bell: no harm is done.
- *
- * ThreadSanitizer takes no notice of atomics in a handler that interrupts a
- * blocking call, and would see races here.
  */
-__attribute__((no_sanitize("thread"))) void
+void
 sigaction_ring(int signo)
 {
 	struct epoll_event item = { .events = EPOLLIN | EPOLLET, .data.u64 = SIGACTION_TAG };
@@ -269,7 +266,8 @@ sigaction_ring(int signo)
 	for (w = atomic_load(&watchers); w != NULL; w = w->w_next) {
 		if ((atomic_load(&w->w_signals) & disposition_bit(signo)) != 0 &&
 		    !atomic_exchange(&w->w_kq->kq_signalled, true))
-			epoll_ctl(atomic_load(&w->w_ep), EPOLL_CTL_MOD, atomic_load(&bell), &item);
+			syscall(SYS_epoll_ctl, atomic_load(&w->w_ep), EPOLL_CTL_MOD,
+			    atomic_load(&bell), &item);
 	}
 }
 
