@@ -144,7 +144,8 @@ vnode_keep(struct vnode *v, const struct stat *now, uint32_t events)
 	v->v_ctime = now->st_ctim;
 	if ((events & VNODE_CONTENT) != 0)
 		v->v_size = now->st_size;
-	if ((events & (VNODE_LINKS | VNODE_ENTRIES)) != 0) {
+	/* A directory's end shows in its count before its parent's watch tells of it. */
+	if ((events & VNODE_LINKS) != 0 || ((events & VNODE_ENTRIES) != 0 && now->st_nlink != 0)) {
 		v->v_fell = now->st_nlink < v->v_nlink && !S_ISDIR(now->st_mode);
 		v->v_nlink = now->st_nlink;
 	}
