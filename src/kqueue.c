@@ -28,6 +28,7 @@ static _Atomic int pool_eventfd = -1;
 static _Atomic pid_t pool_process;		/* whose memory this is */
 static _Atomic bool pool_unended;		/* some queue waits to be ended in a safe place */
 
+static void kqueue_drop_number(struct kqueue *kq);
 static void kqueue_end(struct kqueue *kq);
 static void kqueue_number_closes(struct fdentry *entry);
 static void kqueue_reap(struct kqueue *kq);
@@ -266,9 +267,27 @@ kqueue_make(void)
 	return number;
 }
 
+/* One number more for queue id, if it is this one and has some: one that closes stays closed. */
+static bool
+kqueue_hold_number(struct kqueue *kq, uint32_t id)
+{
+	uint32_t numbers = atomic_load(&kq->kq_numbers);
+
+	do
+		if (numbers == 0 || atomic_load(&kq->kq_id) != id)
+			return false;
+	while (!atomic_compare_exchange_weak(&kq->kq_numbers, &numbers, numbers + 1));
+	/* It may have ended, and another begun in its struct. */
+	if (atomic_load(&kq->kq_id) == id)
+		return true;
+	kqueue_drop_number(kq);
+	return false;
+}
+
 /*
  * A number not seen before may be a duplicate of a queue's: the epoll items of
- * a descriptor are listed in /proc, and the bell's says whose queue it is.
+ * a descriptor are listed in /proc, and the bell's says whose queue it is.  The
+ * number is counted already.
  */
 static struct kqueue *
 kqueue_of_duplicate(int fd)
@@ -289,7 +308,7 @@ kqueue_of_duplicate(int fd)
 		    SOURCE_KIND(data) != SOURCE_BELL)
 			continue;
 		for (kq = kqueue_first(); kq != NULL; kq = kq->kq_next)
-			if (kqueue_is_open(kq) && kq->kq_id == data >> 32)
+			if (kqueue_hold_number(kq, (uint32_t)(data >> 32)))
 				break;
 	}
 	fclose(info);
@@ -309,14 +328,13 @@ kqueue_adopt(int fd)
 	kq = kqueue_of_duplicate(fd);
 	entry = kq == NULL ? NULL : fdtable_get(fd);
 	errno = saved;
-	if (entry == NULL)
+	if (kq == NULL)
 		return NULL;
-	atomic_fetch_add(&kq->kq_numbers, 1);
-	if (!kqueue_is_open(kq) || !pool_link(entry, fd, kq)) {
-		atomic_fetch_sub(&kq->kq_numbers, 1);
-		return NULL;
-	}
-	return kq;
+	if (entry != NULL && pool_link(entry, fd, kq))
+		return kq;
+	/* No memory, or another thread was quicker. */
+	kqueue_drop_number(kq);
+	return fdtable_queue(fd);
 }
 
 struct kqueue *
@@ -376,17 +394,26 @@ kqueue_end(struct kqueue *kq)
 	pool_give(kq);
 }
 
+/* One number less leads to the queue: the last closes it. */
 static void
-kqueue_number_closes(struct fdentry *entry)
+kqueue_drop_number(struct kqueue *kq)
 {
-	struct kqueue *kq = atomic_exchange(&entry->fe_queue, NULL);
 	int open = KQ_OPEN;
 
-	if (kq == NULL || atomic_fetch_sub(&kq->kq_numbers, 1) != 1 ||
+	if (atomic_fetch_sub(&kq->kq_numbers, 1) != 1 ||
 	    !atomic_compare_exchange_strong(&kq->kq_state, &open, KQ_CLOSED))
 		return;
 	bell_arm(kq, EPOLLIN);		/* a level wakes every waiter */
 	kqueue_leave(kq);
+}
+
+static void
+kqueue_number_closes(struct fdentry *entry)
+{
+	struct kqueue *kq = atomic_exchange(&entry->fe_queue, NULL);
+
+	if (kq != NULL)
+		kqueue_drop_number(kq);
 }
 
 /* One queue is told that a number it watches closes. */

@@ -45,7 +45,7 @@ struct kqueue {
 	_Atomic bool	kq_counted;	/* (a) it is in another queue */
 	uint16_t	kq_call;	/* (k) numbers the calls that collect */
 	bool		kq_turn;	/* (k) with room for one event: whose turn it is */
-	uint32_t	kq_id;		/* (i) tells it from its predecessors in this struct */
+	_Atomic uint32_t kq_id;		/* (a) tells it from its predecessors in this struct */
 	int		kq_number;	/* (i) the number kqueue() returned */
 	_Atomic uint32_t kq_numbers;	/* (a) how many numbers lead here */
 	struct knote_list kq_ready;	/* (k) */
