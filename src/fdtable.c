@@ -7,6 +7,13 @@
 _Atomic(struct fdentry *) fdtable_chunk[1u << (31 - FDTABLE_CHUNK_SHIFT)];
 
 static _Atomic unsigned fdtable_chunks;		/* none at or above this index */
+static _Atomic int fdtable_top = -1;		/* the highest number asked for */
+
+int
+fdtable_highest(void)
+{
+	return atomic_load_explicit(&fdtable_top, memory_order_relaxed);
+}
 
 unsigned
 fdtable_end(void)
@@ -41,7 +48,10 @@ struct fdentry *
 fdtable_get(int fd)
 {
 	struct fdentry *entry = fdtable_find(fd);
+	int highest = atomic_load_explicit(&fdtable_top, memory_order_relaxed);
 
+	while (fd > highest && !atomic_compare_exchange_weak(&fdtable_top, &highest, fd))
+		;
 	if (entry == NULL && fdtable_make_chunk(fd) != NULL)
 		entry = fdtable_find(fd);
 	return entry;

@@ -81,6 +81,24 @@ fdtable_hidden(int fd)
 /* The same, made if need be; NULL: no memory. */
 struct fdentry *fdtable_get(int fd);
 
+/* No higher number was ever made an entry. */
+int	fdtable_highest(void);
+
+/* This is a forked child: nobody watches the number, it is no queue and not ours. */
+static inline void
+fdtable_forget(struct fdentry *entry)
+{
+	/* Written only if need be: most pages stay shared with the parent, or unmapped. */
+	if (atomic_load_explicit(&entry->fe_queue, memory_order_relaxed) != NULL)
+		atomic_store(&entry->fe_queue, NULL);
+	if (atomic_load_explicit(&entry->fe_watcher, memory_order_relaxed) != NULL)
+		atomic_store(&entry->fe_watcher, NULL);
+	if (atomic_load_explicit(&entry->fe_next, memory_order_relaxed) != 0)
+		atomic_store(&entry->fe_next, 0);
+	if (atomic_load_explicit(&entry->fe_hidden, memory_order_relaxed))
+		atomic_store(&entry->fe_hidden, false);
+}
+
 /* Queue kq begins to watch fd; 0 or -ENOMEM. */
 int	fdtable_watch(struct kqueue *kq, int fd);
 

@@ -14,20 +14,35 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static struct lock pool_lock;
 static _Atomic(struct kqueue *) pool_all;	/* grows at its head only */
-static struct kqueue *pool_free;		/* pool_lock */
+static _Atomic(struct kqueue *) pool_free;	/* anyone adds; taken from with pool_lock */
 static uint32_t pool_last_id;			/* pool_lock */
-static _Atomic int pool_highest;		/* no queue had a higher number */
 static _Atomic int pool_eventfd = -1;
 static _Atomic pid_t pool_process;		/* whose memory this is */
 static _Atomic bool pool_unended;		/* some queue waits to be ended in a safe place */
+static _Atomic bool pool_inherited;		/* the parent's memory is still to be given back */
 
+_Thread_local unsigned kqueue_calls;
+
+/*
+ * A page that is zero in every child but one of vfork(), however it was made:
+ * what it holds tells whose memory this is.
+ */
+enum pool_page { PAGE_INHERITED, PAGE_TAKEN_OVER, PAGE_OWN };
+
+static _Atomic(_Atomic uint32_t *) pool_page;
+
+static void kqueue_drop(struct kqueue *kq);
+static void kqueue_drop_number(struct kqueue *kq);
 static void kqueue_end(struct kqueue *kq);
 static void kqueue_number_closes(struct fdentry *entry);
 static void kqueue_reap(struct kqueue *kq);
@@ -42,12 +57,12 @@ kqueue_first(void)
 static struct kqueue *
 pool_take(void)
 {
-	struct kqueue *kq = pool_free;
+	struct kqueue *kq = atomic_load(&pool_free);
 
-	if (kq != NULL) {
-		pool_free = kq->kq_next_free;
-		return kq;
-	}
+	/* As in mem.c: the first cannot go and come back meanwhile. */
+	while (kq != NULL)
+		if (atomic_compare_exchange_weak(&pool_free, &kq, kq->kq_next_free))
+			return kq;
 	kq = mem_alloc(sizeof(*kq));
 	if (kq == NULL)
 		return NULL;
@@ -61,12 +76,39 @@ pool_take(void)
 static void
 pool_give(struct kqueue *kq)
 {
-	lock_take(&pool_lock);
 	atomic_store_explicit(&kq->kq_state, KQ_FREE, memory_order_release);
-	kq->kq_next_free = pool_free;
-	pool_free = kq;
-	lock_drop(&pool_lock);
+	kq->kq_next_free = atomic_load(&pool_free);
+	while (!atomic_compare_exchange_weak(&pool_free, &kq->kq_next_free, kq))
+		;
 }
+
+static int
+pool_make_page(void)
+{
+	const size_t size = (size_t)sysconf(_SC_PAGESIZE);
+	void *page;
+
+	if (atomic_load(&pool_page) != NULL)
+		return 0;
+	page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED)
+		return -errno;
+	(void)madvise(page, size, MADV_WIPEONFORK);
+	*(_Atomic uint32_t *)page = PAGE_OWN;
+	atomic_store(&pool_page, (_Atomic uint32_t *)page);
+	return 0;
+}
+
+/* Whether this is a child that has not yet been seen to be one. */
+static inline bool
+pool_is_inherited(void)
+{
+	_Atomic uint32_t *page = atomic_load_explicit(&pool_page, memory_order_acquire);
+
+	return page != NULL && atomic_load_explicit(page, memory_order_acquire) != PAGE_OWN;
+}
+
+static void kqueue_take_over(void);
 
 int
 kqueue_eventfd(void)
@@ -89,13 +131,10 @@ kqueue_eventfd(void)
 
 /* Links a number to its queue, in the table. */
 static bool
-pool_link(struct fdentry *entry, int fd, struct kqueue *kq)
+pool_link(struct fdentry *entry, struct kqueue *kq)
 {
 	struct kqueue *none = NULL;
-	int highest = atomic_load(&pool_highest);
 
-	while (fd > highest && !atomic_compare_exchange_weak(&pool_highest, &highest, fd))
-		;
 	return atomic_compare_exchange_strong(&entry->fe_queue, &none, kq);
 }
 
@@ -206,69 +245,110 @@ kqueue_equip(struct kqueue *kq, int number)
 	return error;
 }
 
-/* Before a queue is made is a safe place to end those closed in a bad one. */
+/* Ends the queues that were closed by a handler that had interrupted the library. */
 static void
 kqueue_end_unended(void)
 {
 	struct kqueue *kq;
 	int closed;
 
-	if (lock_depth > 0 || !atomic_exchange(&pool_unended, false))
-		return;
-	for (kq = kqueue_first(); kq != NULL; kq = kq->kq_next) {
-		closed = KQ_CLOSED;
-		if (atomic_load(&kq->kq_refs) == 0 &&
-		    atomic_compare_exchange_strong(&kq->kq_state, &closed, KQ_ENDING))
-			kqueue_end(kq);
+	while (lock_depth == 0 && atomic_load_explicit(&pool_unended, memory_order_relaxed)) {
+		atomic_store(&pool_unended, false);
+		for (kq = kqueue_first(); kq != NULL; kq = kq->kq_next) {
+			closed = KQ_CLOSED;
+			if (atomic_load(&kq->kq_refs) == 0 &&
+			    atomic_compare_exchange_strong(&kq->kq_state, &closed, KQ_ENDING))
+				kqueue_end(kq);
+		}
 	}
+}
+
+/* The child has left what it had of its parent's behind: nothing in it is in use any more. */
+static void
+kqueue_drop_inherited(void)
+{
+	if (atomic_load(&pool_inherited) && kqueue_calls == 0) {
+		mem_reset();
+		atomic_store(&pool_inherited, false);
+	}
+}
+
+/* The pool's lock is held; *made gets the struct, which is to be given back if this fails. */
+static int
+kqueue_make_at(int number, struct fdentry *entry, struct kqueue **made)
+{
+	struct kqueue *kq;
+	int error = pool_make_page();
+
+	if (error < 0)
+		return error;
+	kqueue_drop_inherited();
+	atomic_store_explicit(&pool_process, getpid(), memory_order_relaxed);
+	kq = *made = entry == NULL ? NULL : pool_take();
+	if (kq == NULL)
+		return -ENOMEM;
+	kq->kq_id = ++pool_last_id;
+	kq->kq_number = number;
+	error = kqueue_equip(kq, number);
+	if (error < 0)
+		return error;
+	kq->kq_bell = BELL_OFF;
+	kq->kq_counted = false;
+	atomic_store(&kq->kq_numbers, 1);
+	atomic_fetch_add(&kq->kq_refs, 1);
+	atomic_store(&kq->kq_state, KQ_OPEN);
+	/* A queue closed unseen may still be linked there. */
+	if (!pool_link(entry, kq)) {
+		kqueue_number_closes(entry);
+		pool_link(entry, kq);
+	}
+	return 0;
 }
 
 int
 kqueue_make(void)
 {
-	struct fdentry *entry;
-	struct kqueue *kq;
-	int number, error = -ENOMEM;
+	struct kqueue *kq = NULL;
+	int number, error;
 
-	kqueue_end_unended();
+	if (pool_is_inherited())
+		kqueue_take_over();
 	number = epoll_create1(EPOLL_CLOEXEC);
 	if (number == -1)
 		return -errno;
 	lock_take(&pool_lock);
-	if (atomic_load_explicit(&pool_process, memory_order_relaxed) == 0)
-		atomic_store_explicit(&pool_process, getpid(), memory_order_relaxed);
-	entry = fdtable_get(number);
-	kq = entry == NULL ? NULL : pool_take();
-	if (kq != NULL) {
-		kq->kq_id = ++pool_last_id;
-		kq->kq_number = number;
-		error = kqueue_equip(kq, number);
-	}
-	if (error == 0) {
-		kq->kq_bell = BELL_OFF;
-		kq->kq_counted = false;
-		atomic_store(&kq->kq_numbers, 1);
-		atomic_fetch_add(&kq->kq_refs, 1);
-		atomic_store(&kq->kq_state, KQ_OPEN);
-		/* A queue closed unseen may still be linked there. */
-		if (!pool_link(entry, number, kq)) {
-			kqueue_number_closes(entry);
-			pool_link(entry, number, kq);
-		}
-	}
+	error = kqueue_make_at(number, fdtable_get(number), &kq);
 	lock_drop(&pool_lock);
 	if (error < 0) {
 		if (kq != NULL)
 			pool_give(kq);
 		hidden_close(number);
-		return error;
 	}
-	return number;
+	kqueue_end_unended();
+	return error < 0 ? error : number;
+}
+
+/* One number more for queue id, if it is this one and has some: one that closes stays closed. */
+static bool
+kqueue_hold_number(struct kqueue *kq, uint32_t id)
+{
+	uint32_t numbers = atomic_load(&kq->kq_numbers);
+
+	do
+		if (numbers == 0 || atomic_load(&kq->kq_id) != id)
+			return false;
+	while (!atomic_compare_exchange_weak(&kq->kq_numbers, &numbers, numbers + 1));
+	/* It may have ended, and another begun in its struct. */
+	if (atomic_load(&kq->kq_id) == id)
+		return true;
+	kqueue_drop_number(kq);
+	return false;
 }
 
 /*
  * A number not seen before may be a duplicate of a queue's: the epoll items of
- * a descriptor are listed in /proc, and the bell's says whose queue it is.
+ * a descriptor are listed in /proc, and the bell's says whose queue it is.  The
+ * number is counted already.
  */
 static struct kqueue *
 kqueue_of_duplicate(int fd)
@@ -289,7 +369,7 @@ kqueue_of_duplicate(int fd)
 		    SOURCE_KIND(data) != SOURCE_BELL)
 			continue;
 		for (kq = kqueue_first(); kq != NULL; kq = kq->kq_next)
-			if (kqueue_is_open(kq) && kq->kq_id == data >> 32)
+			if (kqueue_hold_number(kq, (uint32_t)(data >> 32)))
 				break;
 	}
 	fclose(info);
@@ -309,14 +389,13 @@ kqueue_adopt(int fd)
 	kq = kqueue_of_duplicate(fd);
 	entry = kq == NULL ? NULL : fdtable_get(fd);
 	errno = saved;
-	if (entry == NULL)
+	if (kq == NULL)
 		return NULL;
-	atomic_fetch_add(&kq->kq_numbers, 1);
-	if (!kqueue_is_open(kq) || !pool_link(entry, fd, kq)) {
-		atomic_fetch_sub(&kq->kq_numbers, 1);
-		return NULL;
-	}
-	return kq;
+	if (entry != NULL && pool_link(entry, kq))
+		return kq;
+	/* No memory, or another thread was quicker. */
+	kqueue_drop_number(kq);
+	return fdtable_queue(fd);
 }
 
 struct kqueue *
@@ -327,15 +406,21 @@ kqueue_enter(int fd)
 
 	if (entry != NULL)
 		kq = atomic_load_explicit(&entry->fe_queue, memory_order_acquire);
+	if (pool_is_inherited()) {
+		kqueue_take_over();
+		return NULL;
+	}
 	while (kq != NULL || (kq = kqueue_adopt(fd)) != NULL) {
 		struct kqueue *still;
 
 		atomic_fetch_add(&kq->kq_refs, 1);
 		still = atomic_load(&fdtable_find(fd)->fe_queue);
-		if (still == kq)
+		if (still == kq) {
+			kqueue_calls++;
 			break;
+		}
 		/* Closed meanwhile; the number may lead to another by now. */
-		kqueue_leave(kq);
+		kqueue_drop(kq);
 		kq = still;
 	}
 	return kq;
@@ -343,6 +428,15 @@ kqueue_enter(int fd)
 
 void
 kqueue_leave(struct kqueue *kq)
+{
+	kqueue_drop(kq);
+	kqueue_calls--;
+	kqueue_end_unended();
+}
+
+/* A reference less: the last one of a closed queue ends it. */
+static void
+kqueue_drop(struct kqueue *kq)
 {
 	int closed = KQ_CLOSED;
 
@@ -376,17 +470,26 @@ kqueue_end(struct kqueue *kq)
 	pool_give(kq);
 }
 
+/* One number less leads to the queue: the last closes it. */
+static void
+kqueue_drop_number(struct kqueue *kq)
+{
+	int open = KQ_OPEN;
+
+	if (atomic_fetch_sub(&kq->kq_numbers, 1) != 1 ||
+	    !atomic_compare_exchange_strong(&kq->kq_state, &open, KQ_CLOSED))
+		return;
+	bell_arm(kq, EPOLLIN);		/* a level wakes every waiter */
+	kqueue_drop(kq);
+}
+
 static void
 kqueue_number_closes(struct fdentry *entry)
 {
 	struct kqueue *kq = atomic_exchange(&entry->fe_queue, NULL);
-	int open = KQ_OPEN;
 
-	if (kq == NULL || atomic_fetch_sub(&kq->kq_numbers, 1) != 1 ||
-	    !atomic_compare_exchange_strong(&kq->kq_state, &open, KQ_CLOSED))
-		return;
-	bell_arm(kq, EPOLLIN);		/* a level wakes every waiter */
-	kqueue_leave(kq);
+	if (kq != NULL)
+		kqueue_drop_number(kq);
 }
 
 /* One queue is told that a number it watches closes. */
@@ -418,7 +521,11 @@ kqueue_descriptor_closes(int fd)
 	struct kqueue *kq;
 	int saved;
 
-	if (entry == NULL || fdtable_hidden(fd))
+	if (entry == NULL)
+		return;
+	if (pool_is_inherited())
+		kqueue_take_over();
+	if (fdtable_hidden(fd))
 		return;
 	if (atomic_load_explicit(&entry->fe_shut, memory_order_relaxed))
 		atomic_store_explicit(&entry->fe_shut, false, memory_order_relaxed);
@@ -438,6 +545,7 @@ kqueue_descriptor_closes(int fd)
 	else if (kq != NULL)
 		kqueue_tell_closed(kq, fd, entry, true);
 	kqueue_number_closes(entry);
+	kqueue_end_unended();
 	errno = saved;
 }
 
@@ -472,77 +580,95 @@ kqueue_unlock(struct kqueue *kq)
 	lock_drop(&kq->kq_lock);
 }
 
-/* fork() finds every lock free, unless it is called by a handler that interrupted us. */
-static bool fork_locked;			/* written with pool_lock held, or alone */
-
-static void
-kqueue_fork_prepare(void)
-{
-	struct kqueue *kq;
-
-	if (lock_depth > 0)
-		return;
-	lock_take(&pool_lock);
-	sigaction_fork_prepare();
-	for (kq = kqueue_first(); kq != NULL; kq = kq->kq_next)
-		lock_take(&kq->kq_lock);
-	fork_locked = true;
-}
-
-static void
-kqueue_fork_parent(void)
-{
-	struct kqueue *kq;
-
-	if (!fork_locked)
-		return;
-	fork_locked = false;
-	for (kq = kqueue_first(); kq != NULL; kq = kq->kq_next)
-		lock_drop(&kq->kq_lock);
-	sigaction_fork_parent();
-	lock_drop(&pool_lock);
-}
-
 /*
- * The child closes its copies of the queues' numbers.  ADD shows whether a
- * number is still the queue's without touching the epoll, which is the parent's.
+ * The child closes its copies of what was the queues'.  ADD shows whether a
+ * number is still a queue's without touching the epoll, which is the parent's.
  */
 static void
-kqueue_fork_close_numbers(void)
+kqueue_close_inherited(void)
 {
 	struct epoll_event item = { .events = 0 };
 	struct fdentry *entry;
+	int bell = atomic_load(&pool_eventfd);
 
-	for (int fd = 0; fd <= pool_highest; fd++) {
+	for (int fd = 0; fd <= fdtable_highest(); fd++) {
 		entry = fdtable_find(fd);
-		if (entry == NULL || atomic_exchange(&entry->fe_queue, NULL) == NULL)
+		if (entry == NULL) {
+			fd |= (int)FDTABLE_CHUNK - 1;
 			continue;
-		if (epoll_ctl(fd, EPOLL_CTL_ADD, pool_eventfd, &item) == -1 && errno == EEXIST)
+		}
+		if (atomic_load_explicit(&entry->fe_queue, memory_order_relaxed) != NULL &&
+		    epoll_ctl(fd, EPOLL_CTL_ADD, bell, &item) == -1 && errno == EEXIST)
 			hidden_close(fd);
+		if (atomic_load_explicit(&entry->fe_hidden, memory_order_relaxed) && fd != bell)
+			hidden_close(fd);
+		fdtable_forget(entry);
 	}
+	if (bell >= 0)
+		hidden_close(bell);
 }
 
+/*
+ * This process begins as a child that has its parent's memory as some moment
+ * left it.  Whatever the other threads were doing, nothing of it is looked at:
+ * the descriptors are found in the table of numbers, and the memory stays until
+ * the next queue is made, since fork() may have been called by a handler that
+ * interrupted this very thread in a call.
+ */
+static void
+kqueue_forget_parent(void)
+{
+	struct kqueue *kq;
+
+	sigaction_fork_child();
+	kqueue_close_inherited();
+	for (kq = kqueue_first(); kq != NULL; kq = kq->kq_next) {
+		atomic_store(&kq->kq_state, KQ_LEFT);
+		atomic_store(&kq->kq_lock.lk_word, 0);
+		kq->kq_ep = -1;
+		atomic_store(&kq->kq_nested, -1);
+	}
+	atomic_store(&pool_all, NULL);
+	atomic_store(&pool_free, NULL);
+	atomic_store(&pool_unended, false);
+	atomic_store(&pool_eventfd, -1);
+	atomic_store(&pool_lock.lk_word, 0);
+	mem_fork_child();
+	atomic_store(&pool_inherited, true);
+	atomic_store(&pool_process, getpid());
+}
+
+/* The first thread of a child to come here does that; a handler must not come in between. */
+static void
+kqueue_take_over(void)
+{
+	_Atomic uint32_t *page = atomic_load(&pool_page);
+	uint32_t inherited = PAGE_INHERITED;
+	sigset_t all, before;
+	int saved = errno;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (atomic_compare_exchange_strong(page, &inherited, PAGE_TAKEN_OVER)) {
+		kqueue_forget_parent();
+		atomic_store(page, PAGE_OWN);
+	}
+	while (atomic_load(page) != PAGE_OWN)
+		sched_yield();
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = saved;
+}
+
+/* Where the kernel does not wipe the page, this does. */
 static void
 kqueue_fork_child(void)
 {
-	struct kqueue *kq;
-	int state;
+	_Atomic uint32_t *page = atomic_load(&pool_page);
 
-	fork_locked = false;
-	lock_depth = 0;
-	atomic_store(&pool_lock.lk_word, 0);
-	atomic_store(&pool_process, getpid());
-	sigaction_fork_child();
-	kqueue_fork_close_numbers();
-	for (kq = kqueue_first(); kq != NULL; kq = kq->kq_next) {
-		atomic_store(&kq->kq_lock.lk_word, 0);
-		atomic_store(&kq->kq_refs, 0);
-		state = atomic_load(&kq->kq_state);
-		if (state != KQ_OPEN && state != KQ_CLOSED)
-			continue;
-		atomic_store(&kq->kq_state, KQ_ENDING);
-		kqueue_end(kq);
-	}
+	if (page == NULL)
+		return;
+	atomic_store(page, PAGE_INHERITED);
+	kqueue_take_over();
 }
 
 /* Before other constructors, as far as can be; it also links the wrappers into static programs. */
@@ -550,5 +676,5 @@ __attribute__((constructor(101))) static void
 kqueue_at_load(void)
 {
 	next_resolve_all();
-	pthread_atfork(kqueue_fork_prepare, kqueue_fork_parent, kqueue_fork_child);
+	pthread_atfork(NULL, NULL, kqueue_fork_child);
 }

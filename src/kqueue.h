@@ -19,7 +19,8 @@
 struct timers;
 struct inotify;
 
-enum kqueue_state { KQ_FREE, KQ_OPEN, KQ_CLOSED, KQ_ENDING };
+/* KQ_LEFT: this is a forked child, and it was its parent's. */
+enum kqueue_state { KQ_FREE, KQ_OPEN, KQ_CLOSED, KQ_ENDING, KQ_LEFT };
 
 /* Whether the queue's item of the shared, always readable eventfd is armed. */
 enum kqueue_bell {
@@ -45,7 +46,7 @@ struct kqueue {
 	_Atomic bool	kq_counted;	/* (a) it is in another queue */
 	uint16_t	kq_call;	/* (k) numbers the calls that collect */
 	bool		kq_turn;	/* (k) with room for one event: whose turn it is */
-	uint32_t	kq_id;		/* (i) tells it from its predecessors in this struct */
+	_Atomic uint32_t kq_id;		/* (a) tells it from its predecessors in this struct */
 	int		kq_number;	/* (i) the number kqueue() returned */
 	_Atomic uint32_t kq_numbers;	/* (a) how many numbers lead here */
 	struct knote_list kq_ready;	/* (k) */
@@ -56,7 +57,7 @@ struct kqueue {
 	struct timers	*kq_timers;	/* (k) NULL until the first timer */
 	struct inotify	*kq_inotify;	/* (k) NULL until the first watched file */
 	struct kqueue	*kq_next;	/* (i) every queue there is or was */
-	struct kqueue	*kq_next_free;	/* (p) if KQ_FREE */
+	struct kqueue	*kq_next_free;	/* if KQ_FREE */
 };
 
 /*
@@ -83,6 +84,9 @@ enum source_kind {
 /* A new queue's number, or -errno. */
 int	kqueue_make(void);
 
+/* Of queues that this thread is in. */
+extern _Thread_local unsigned kqueue_calls;
+
 /* The queue behind a number, with a reference; NULL: EBADF. */
 struct kqueue *kqueue_enter(int fd);
 void	kqueue_leave(struct kqueue *kq);
@@ -97,7 +101,7 @@ kqueue_is_open(const struct kqueue *kq)
 	return atomic_load_explicit(&kq->kq_state, memory_order_acquire) == KQ_OPEN;
 }
 
-/* Whether the queue is being taken apart, here or in a forked child. */
+/* Whether the queue is being taken apart. */
 static inline bool
 kqueue_ending(const struct kqueue *kq)
 {

@@ -8,9 +8,10 @@
  * finds it above zero has interrupted the library and must not enter it.
  *
  * Lock order, outermost first:
- *	pool		kqueue.c: making and ending queues, fork
+ *	pool		kqueue.c: making queues
  *	signals		source/sigaction.c: dispositions and who watches them
  *	kq_lock		one queue; of two nested queues the outer first
+ *	memory		mem.c: taking a block; giving one back needs no lock
  */
 #ifndef KQ_LOCK_H
 #define KQ_LOCK_H

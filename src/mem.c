@@ -1,22 +1,230 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Memory of the library's own, from mmap(2).  malloc() would not do: close()
+ * ends a queue, perhaps in a signal handler that has interrupted malloc(), and
+ * the child of _Fork() or clone() has malloc() as some other thread left it.
+ *
+ * A block belongs to a class of sizes, four to each power of two, and goes back
+ * to the free list of its class: a stack that anyone may push onto at any
+ * moment.  Only who holds the lock takes from it, so what is first cannot go
+ * and come back while it is being taken.
+ */
 #include "mem.h"
 
-#include <stdlib.h>
+#include "lock.h"
+
+#include <errno.h>
+#include <stdalign.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define MEM_POISON 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define MEM_POISON 1
+#endif
+
+#ifdef MEM_POISON
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(p, size)	((void)(p), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(p, size)	((void)(p), (void)(size))
+#endif
+
+/* A leak checker is to look here, too: udata may be all that leads to the program's memory. */
+#pragma weak __lsan_register_root_region
+void	__lsan_register_root_region(const void *p, size_t size);
+
+struct block {
+	alignas(16) struct block *b_next;	/* if it is free */
+	size_t		b_class;
+};
+
+struct region {
+	alignas(16) struct region *r_next;
+	size_t		r_size;
+};
+
+#define MEM_PAGE	((size_t)4096)		/* or less than a page: only a hint */
+#define MEM_REGION	((size_t)1 << 18)
+#define MEM_LARGE	(MEM_REGION / 4)	/* has a region of its own */
+#define MEM_CLASSES	((sizeof(size_t) * 8 - 8) * 4)
+
+static struct lock mem_lock;
+static _Atomic(struct block *) mem_free_list[MEM_CLASSES];	/* taken from with mem_lock */
+static struct region *mem_regions;		/* mem_lock */
+static char *mem_next;				/* mem_lock: the first region's unused part ... */
+static size_t mem_left;				/* ... and its size */
+
+static size_t
+class_size(size_t class)
+{
+	return (4 + class % 4) << (class / 4 + 4);
+}
+
+/* The class of blocks that have this much room. */
+static size_t
+class_of(size_t size)
+{
+	size_t class = 0, need = size + sizeof(struct block);
+
+	while (class_size(class + 3) < need)
+		class += 4;
+	while (class_size(class) < need)
+		class++;
+	return class;
+}
+
+static size_t
+block_room(const struct block *b)
+{
+	return class_size(b->b_class) - sizeof(*b);
+}
+
+static struct region *
+region_map(size_t size)
+{
+	int saved = errno;
+	struct region *r = mmap(NULL, size, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	errno = saved;
+	if (r == MAP_FAILED)
+		return NULL;
+	if (__lsan_register_root_region != NULL)
+		__lsan_register_root_region(r, size);
+	r->r_size = size;
+	r->r_next = mem_regions;
+	mem_regions = r;
+	return r;
+}
+
+/* A new block; the lock is held. */
+static struct block *
+block_carve(size_t size)
+{
+	struct region *r;
+	struct block *b;
+
+	if (size >= MEM_LARGE) {
+		r = region_map(size + sizeof(*r));
+		return r == NULL ? NULL : (struct block *)(void *)(r + 1);
+	}
+	if (mem_left < size) {
+		r = region_map(MEM_REGION);
+		if (r == NULL)
+			return NULL;
+		mem_next = (char *)(r + 1);
+		mem_left = MEM_REGION - sizeof(*r);
+	}
+	b = (struct block *)(void *)mem_next;
+	mem_next += size;
+	mem_left -= size;
+	return b;
+}
+
+/* A block with this much room, whatever is in it. */
+static struct block *
+block_take(size_t size)
+{
+	struct block *b, *next;
+	size_t class;
+
+	if (size > SIZE_MAX / 16)
+		return NULL;
+	class = class_of(size);
+	lock_take(&mem_lock);
+	b = atomic_load(&mem_free_list[class]);
+	do
+		next = b == NULL ? NULL : b->b_next;
+	while (b != NULL && !atomic_compare_exchange_weak(&mem_free_list[class], &b, next));
+	if (b == NULL)
+		b = block_carve(class_size(class));
+	lock_drop(&mem_lock);
+	if (b == NULL)
+		return NULL;
+	b->b_class = class;
+	ASAN_UNPOISON_MEMORY_REGION(b + 1, block_room(b));
+	return b;
+}
 
 void *
 mem_alloc(size_t size)
 {
-	return calloc(1, size);
+	struct block *b = block_take(size);
+
+	return b == NULL ? NULL : memset(b + 1, 0, size);
 }
 
 void *
 mem_grow(void *p, size_t count, size_t size)
 {
-	return reallocarray(p, count, size);
+	struct block *old = p == NULL ? NULL : (struct block *)p - 1, *b;
+
+	if (size != 0 && count > SIZE_MAX / size)
+		return NULL;
+	if (old != NULL && count * size <= block_room(old))
+		return p;
+	b = block_take(count * size);
+	if (b == NULL)
+		return NULL;
+	if (old != NULL)
+		memcpy(b + 1, p, block_room(old));
+	mem_free(p);
+	return b + 1;
+}
+
+/* The whole pages of a large block go back to the system at once. */
+static void
+block_empty(struct block *b)
+{
+	uintptr_t from = ((uintptr_t)(b + 1) + MEM_PAGE - 1) & ~(MEM_PAGE - 1);
+	uintptr_t end = ((uintptr_t)b + class_size(b->b_class)) & ~(MEM_PAGE - 1);
+	int saved = errno;
+
+	madvise((void *)from, end - from, MADV_DONTNEED);
+	errno = saved;
 }
 
 void
 mem_free(void *p)
 {
-	free(p);
+	struct block *b = p == NULL ? NULL : (struct block *)p - 1;
+
+	if (b == NULL)
+		return;
+	if (class_size(b->b_class) >= MEM_LARGE)
+		block_empty(b);
+	ASAN_POISON_MEMORY_REGION(p, block_room(b));
+	b->b_next = atomic_load(&mem_free_list[b->b_class]);
+	while (!atomic_compare_exchange_weak(&mem_free_list[b->b_class], &b->b_next, b))
+		;
+}
+
+void
+mem_fork_child(void)
+{
+	atomic_store(&mem_lock.lk_word, 0);
+}
+
+void
+mem_reset(void)
+{
+	struct region *r, *next;
+	int saved = errno;
+
+	lock_take(&mem_lock);
+	for (size_t class = 0; class < MEM_CLASSES; class++)
+		atomic_store(&mem_free_list[class], NULL);
+	mem_left = 0;
+	for (r = mem_regions, mem_regions = NULL; r != NULL; r = next) {
+		next = r->r_next;
+		ASAN_UNPOISON_MEMORY_REGION(r, r->r_size);
+		munmap(r, r->r_size);
+	}
+	lock_drop(&mem_lock);
+	errno = saved;
 }

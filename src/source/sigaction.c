@@ -285,6 +285,10 @@ sigaction_fork_child(void)
 	disposition_fork_child();
 	for (w = atomic_load(&watchers); w != NULL; w = w->w_next) {
 		atomic_store(&w->w_signals, 0);
+		atomic_store(&w->w_ep, -1);
+		w->w_signalfd = -1;
 		w->w_knotes = 0;
 	}
+	atomic_store(&watchers, NULL);
+	atomic_store(&bell, -1);
 }

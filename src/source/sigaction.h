@@ -48,19 +48,8 @@ unsigned sigaction_silent(void);
 
 /*
  * This is a forked child: the program's dispositions are put back, and nothing
- * is watched.  To be called before its queues are ended.
+ * is watched.  Fit for signal handlers; what other threads did is not relied on.
  */
 void	sigaction_fork_child(void);
-
-/* Nothing need be held during fork(): the child goes by what the kernel has. */
-static inline void
-sigaction_fork_prepare(void)
-{
-}
-
-static inline void
-sigaction_fork_parent(void)
-{
-}
 
 #endif
