@@ -57,6 +57,7 @@ kq_ev_set(struct kevent *kq_kevp, uintptr_t kq_ident, short kq_filter,
 #define EVFILT_SIGNAL		(-6)	/* a signal's arrival; ident: signal number */
 #define EVFILT_TIMER		(-7)	/* time passing; ident: any number */
 #define EVFILT_USER		(-11)	/* triggered by the program; ident: any number */
+#define EVFILT_EMPTY		(-13)	/* all that was sent has left; ident: socket (FreeBSD) */
 #define EVFILT_SYSCOUNT		16	/* filters are numbered -1 to -EVFILT_SYSCOUNT */
 
 /* Actions, in flags of a change.  FreeBSD and all others. */
