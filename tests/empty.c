@@ -4,6 +4,9 @@
  * system has taken it, so a peer whose receive buffer is full holds it back;
  * for AF_UNIX when the peer has read it.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "harness.h"
 
 #include <fcntl.h>
@@ -12,6 +15,9 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 #include <netinet/in.h>
 #include <unistd.h>
 
@@ -303,6 +309,28 @@ START_TEST(empty__closing_removes_it)
 }
 END_TEST
 
+/* Where the closing cannot be seen, the next descriptor of that number is another, all the same. */
+START_TEST(empty__unseen_closing_ends_it)
+{
+#ifdef SYS_dup3
+	int next[2];
+
+	begin(PAIR_UNIX);
+	fill(fds[1]);
+	ck_assert_int_eq(watch(EV_ADD), 0);
+	no_event(kq);
+	pair(PAIR_UNIX, next);
+	ck_assert_int_eq(syscall(SYS_dup3, next[1], fds[1], 0), fds[1]);
+	check_asleep();
+	check_undisturbed();
+	ck_assert_int_eq(watch(EV_ADD), 0);
+	empty_event(0);
+	close_pair(next);
+	end();
+#endif
+}
+END_TEST
+
 START_TEST(empty__shutdown_is_no_end)
 {
 	begin(PAIR_TCP);
@@ -418,6 +446,7 @@ HARNESS_MAIN("empty",
     empty__disabled_is_not_looked_at,
     empty__deleting_ends_the_looking,
     empty__closing_removes_it,
+    empty__unseen_closing_ends_it,
     empty__shutdown_is_no_end,
     empty__reset_connection_is_empty,
     empty__listening_and_unconnected_sockets_are_empty,

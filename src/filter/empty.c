@@ -8,7 +8,8 @@
  * not empty a timer looks again (source/retry.h).  An EV_CLEAR knote that has
  * told of an empty queue waits for it to fill and drain once more, so each call
  * looks at it (KN_LOOK).  kn_fflags: what TCP's peer had acknowledged when that
- * was told, to see what came and went between two looks.
+ * was told, to see what came and went between two looks.  No epoll item goes
+ * with a socket whose closing was not seen, so kn_sdata remembers its inode.
  */
 #include "filter.h"
 
@@ -28,15 +29,25 @@ empty_attach(struct kqueue *kq, struct knote *kn)
 		return fcntl((int)kn->kn_ident, F_GETFD) == -1 ? -EBADF : -EINVAL;
 	if (fdkind_unsent((int)kn->kn_ident) < 0)
 		return -ENOTSUP;
+	kn->kn_sdata = fdkind_inode((int)kn->kn_ident);
 	return 0;
+}
+
+/* Of a change only EV_ADD matters: it is for the socket that is there now. */
+static int
+empty_touch(struct kqueue *kq, struct knote *kn, const struct kevent *kev)
+{
+	return (kev->flags & EV_ADD) != 0 ? empty_attach(kq, kn) : 0;
 }
 
 static bool
 empty_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent *out)
 {
-	int64_t unsent = fdkind_unsent((int)kn->kn_ident);
+	int64_t unsent = -1;
 
 	(void)revents;
+	if (fdkind_inode((int)kn->kn_ident) == kn->kn_sdata)
+		unsent = fdkind_unsent((int)kn->kn_ident);
 	if (unsent > 0)
 		retry_wait(kq, kn);
 	out->data = unsent < 0 ? 0 : unsent;	/* EV_FORCEONESHOT tells it, too */
@@ -89,6 +100,7 @@ const struct filterops filter_empty = {
 	.fo_attach = empty_attach,
 	.fo_detach = retry_stop,
 	.fo_note = empty_note,
+	.fo_touch = empty_touch,
 	.fo_event = empty_event,
 	.fo_look = empty_look,
 	.fo_delivered = empty_delivered,

@@ -178,6 +178,19 @@ fdkind_backlog(int fd)
 	return info.tcpi_unacked;
 }
 
+int64_t
+fdkind_inode(int fd)
+{
+	int saved = errno;
+	struct stat st;
+
+	if (fstat(fd, &st) == -1) {
+		errno = saved;
+		return -1;
+	}
+	return (int64_t)st.st_ino;
+}
+
 /*
  * TCP refuses to tell of a listening socket, which has nothing to send.  A
  * connection that failed still counts what nobody will ever acknowledge.

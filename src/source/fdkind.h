@@ -34,6 +34,9 @@ int64_t	fdkind_file_left(int fd);
 /* Free space, an estimate, at least 1. */
 int64_t	fdkind_space(int fd, enum fdkind kind);
 
+/* The inode of what is open, which tells a socket from the next at its number; -1: closed. */
+int64_t	fdkind_inode(int fd);
+
 /* Bytes of a socket's that have not left; -1: the kernel does not say. */
 int64_t	fdkind_unsent(int fd);
 
