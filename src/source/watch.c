@@ -115,7 +115,7 @@ watch_direction(const struct knote *kn)
 static unsigned
 watch_lane(const struct watch *w, unsigned direction)
 {
-	return direction == WATCH_EXCEPT ? 2 : w->w_lane >> direction & 1;
+	return direction == WATCH_EXCEPT ? 2 : (unsigned)w->w_lane >> direction & 1;
 }
 
 void
