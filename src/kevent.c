@@ -133,7 +133,10 @@ kevent_place_items(struct call *call)
 	}
 }
 
-/* Hands n reports of a lane to what they are for.  Each leaves room for one event of those behind it. */
+/*
+ * Hands n reports of a lane to what they are for.  Each leaves room for one
+ * event of each behind it, or one with two events would starve the next.
+ */
 static void
 kevent_report(struct call *call, unsigned lane, int n)
 {

@@ -39,7 +39,7 @@ struct kqueue {
 	_Atomic bool	kq_scan;	/* (a) some number watched by several queues was closed */
 	_Atomic bool	kq_signalled;	/* (a) a watched signal arrived */
 	int		kq_ep;		/* (i) the epoll, by a number of our own */
-	_Atomic int	kq_nested[WATCH_LANES - 1]; /* (k) lanes 1 and up: an epoll inside it, or -1; read by close() */
+	_Atomic int	kq_nested[WATCH_LANES - 1]; /* (k) of lane 1 and up, or -1; read by close() */
 	uint8_t		kq_bell;	/* (k) enum kqueue_bell */
 	bool		kq_news;	/* (k) kq_ready has a knote that the bell has not told */
 	_Atomic bool	kq_counted;	/* (a) it is in another queue */
