@@ -11,6 +11,8 @@ const struct filterops *const filter_table[EVFILT_SYSCOUNT + 1] = {
 	[-EVFILT_SIGNAL] = &filter_signal,
 	[-EVFILT_TIMER] = &filter_timer,
 	[-EVFILT_USER] = &filter_user,
+	[-EVFILT_EMPTY] = &filter_empty,
+	[-EVFILT_EXCEPT] = &filter_except,
 };
 
 const struct filterops *

@@ -37,6 +37,7 @@ struct call {
 	int		count;		/* of which are filled */
 	struct epoll_event *items;	/* reports of epoll ... */
 	int		nitems;		/* ... and how many fit */
+	unsigned	lanes;		/* bit l: lane l has something, and is not asked yet */
 	struct knote_list done;		/* ready, and delivered by this call */
 	struct epoll_event stack[KEVENT_STACK];
 };
@@ -107,6 +108,13 @@ kevent_apply(struct kqueue *kq, const struct kevent *changes, int n,
 	return 0;
 }
 
+/* Room that is left, less one event for each lane that is still to be asked. */
+static int
+kevent_left(const struct call *call)
+{
+	return call->room - call->count - __builtin_popcount(call->lanes);
+}
+
 /*
  * Where epoll shall put its reports, for what room is left.  In the caller's
  * array there are no more than half as many as there is room: each may be good
@@ -115,7 +123,7 @@ kevent_apply(struct kqueue *kq, const struct kevent *changes, int n,
 static void
 kevent_place_items(struct call *call)
 {
-	int left = call->room - call->count;
+	int left = kevent_left(call);
 
 	call->nitems = left;
 	call->items = call->stack;
@@ -125,37 +133,36 @@ kevent_place_items(struct call *call)
 	}
 }
 
-/* Hands n reports of a lane to what they are for; whether the nested lane has some, too. */
-static bool
+/*
+ * Hands n reports of a lane to what they are for.  Each leaves room for one
+ * event of each behind it, or one with two events would starve the next.
+ */
+static void
 kevent_report(struct call *call, unsigned lane, int n)
 {
-	bool nested = false;
-
 	for (int i = 0; i < n; i++) {
 		struct epoll_event item = call->items[i];
 
 		if (SOURCE_IS(item.data.u64))
-			nested |= kqueue_report(call->kq, item.data.u64);
+			call->lanes |= kqueue_report(call->kq, item.data.u64);
 		else
 			call->count += watch_report(call->kq, lane, item.data.u64, item.events,
-			    call->out + call->count, call->room - call->count);
+			    call->out + call->count, kevent_left(call) - (n - 1 - i));
 	}
-	return nested;
 }
 
 /* The same, and goes on while epoll has more and there is room. */
-static bool
+static void
 kevent_report_all(struct call *call, unsigned lane, int ep, int n)
 {
-	bool nested = false;
 	int before;
 
 	for (;;) {
 		before = call->count;
-		nested |= kevent_report(call, lane, n);
+		kevent_report(call, lane, n);
 		if (n < call->nitems || call->items == call->stack ||
-		    call->count == before || call->count == call->room)
-			return nested;
+		    call->count == before || kevent_left(call) == 0)
+			return;
 		kevent_place_items(call);
 		n = kqueue_poll(ep, call->items, call->nitems);
 	}
@@ -171,10 +178,14 @@ kevent_collect(struct call *call, int n)
 	struct kqueue *kq = call->kq;
 
 	kq->kq_call++;
-	if (kevent_report_all(call, 0, kq->kq_ep, n) && call->count < call->room) {
+	kevent_report_all(call, 0, kq->kq_ep, n);
+	for (unsigned lane = 1; call->lanes != 0; lane++) {
+		if ((call->lanes & 1u << lane) == 0)
+			continue;
+		call->lanes &= ~(1u << lane);
 		kevent_place_items(call);
-		n = kqueue_poll(kq->kq_nested, call->items, call->nitems);
-		kevent_report_all(call, 1, kq->kq_nested, n);
+		n = kqueue_poll(kq->kq_nested[lane - 1], call->items, call->nitems);
+		kevent_report_all(call, lane, kq->kq_nested[lane - 1], n);
 	}
 	call->count += knote_collect(kq, call->out + call->count, call->room - call->count,
 	    &call->done);
@@ -355,6 +366,7 @@ kevent_call(struct kqueue *kq, const struct kevent *changes, int nchanges,
 	call.out = out;
 	call.room = room;
 	call.count = 0;
+	call.lanes = 0;
 	call.done = (struct knote_list){ NULL, NULL };
 	if (nchanges > 0 || !wait || room == 0 ||
 	    atomic_load_explicit(&kq->kq_nready, memory_order_relaxed) != 0 ||

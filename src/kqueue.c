@@ -67,7 +67,8 @@ pool_take(void)
 	if (kq == NULL)
 		return NULL;
 	kq->kq_ep = -1;
-	atomic_init(&kq->kq_nested, -1);
+	for (unsigned lane = 1; lane < WATCH_LANES; lane++)
+		atomic_init(&kq->kq_nested[lane - 1], -1);
 	kq->kq_next = atomic_load_explicit(&pool_all, memory_order_relaxed);
 	atomic_store_explicit(&pool_all, kq, memory_order_release);
 	return kq;
@@ -205,9 +206,9 @@ kqueue_settle(struct kqueue *kq)
 }
 
 int
-kqueue_get_nested(struct kqueue *kq)
+kqueue_get_nested(struct kqueue *kq, unsigned lane)
 {
-	int fd = kq->kq_nested;
+	int fd = kq->kq_nested[lane - 1];
 	int error;
 
 	if (fd >= 0)
@@ -218,12 +219,12 @@ kqueue_get_nested(struct kqueue *kq)
 	fd = hidden_move(fd);
 	if (fd < 0)
 		return fd;
-	error = kqueue_source_add(kq, fd, EPOLLIN, SOURCE_TAG(SOURCE_NESTED, 0));
+	error = kqueue_source_add(kq, fd, EPOLLIN, SOURCE_TAG(SOURCE_NESTED, lane));
 	if (error < 0) {
 		hidden_close(fd);
 		return error;
 	}
-	kq->kq_nested = fd;
+	kq->kq_nested[lane - 1] = fd;
 	return fd;
 }
 
@@ -461,10 +462,13 @@ kqueue_end(struct kqueue *kq)
 	timerfd_free(kq);
 	inotify_free(kq);
 	sigaction_free(kq);
-	if (kq->kq_nested >= 0)
-		hidden_close(kq->kq_nested);
+	for (unsigned lane = 1; lane < WATCH_LANES; lane++) {
+		if (kq->kq_nested[lane - 1] >= 0)
+			hidden_close(kq->kq_nested[lane - 1]);
+		kq->kq_nested[lane - 1] = -1;
+	}
 	hidden_close(kq->kq_ep);
-	kq->kq_nested = kq->kq_ep = -1;
+	kq->kq_ep = -1;
 	kq->kq_signalled = false;
 	lock_drop(&kq->kq_lock);
 	pool_give(kq);
@@ -496,14 +500,14 @@ kqueue_number_closes(struct fdentry *entry)
 static void
 kqueue_tell_closed(struct kqueue *kq, int fd, struct fdentry *entry, bool alone)
 {
-	int nested = kq->kq_nested;
-	int unlisted = 0, head;
+	int unlisted = 0, head, nested;
 
 	if (!kqueue_is_open(kq))
 		return;
 	epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, fd, NULL);
-	if (nested >= 0)
-		epoll_ctl(nested, EPOLL_CTL_DEL, fd, NULL);
+	for (unsigned lane = 1; lane < WATCH_LANES; lane++)
+		if ((nested = kq->kq_nested[lane - 1]) >= 0)
+			epoll_ctl(nested, EPOLL_CTL_DEL, fd, NULL);
 	if (!alone || !atomic_compare_exchange_strong(&entry->fe_next, &unlisted, 1)) {
 		atomic_store(&kq->kq_scan, true);
 		return;

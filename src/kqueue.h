@@ -40,7 +40,7 @@ struct kqueue {
 	_Atomic bool	kq_scan;	/* (a) some number watched by several queues was closed */
 	_Atomic bool	kq_signalled;	/* (a) a watched signal arrived */
 	int		kq_ep;		/* (i) the epoll, by a number of our own */
-	_Atomic int	kq_nested;	/* (k) a second epoll inside it, or -1; read by close() */
+	_Atomic int	kq_nested[WATCH_LANES - 1]; /* (k) of lane 1 and up, or -1; read by close() */
 	uint8_t		kq_bell;	/* (k) enum kqueue_bell */
 	bool		kq_news;	/* (k) kq_ready has a knote that the bell has not told */
 	_Atomic bool	kq_counted;	/* (a) it is in another queue */
@@ -67,7 +67,7 @@ struct kqueue {
  */
 enum source_kind {
 	SOURCE_BELL,		/* kq_ready is not empty, or the queue is closed */
-	SOURCE_NESTED,		/* kq_nested */
+	SOURCE_NESTED,		/* the epoll of a lane, which is the slot */
 	SOURCE_SIGNAL,		/* kq_signalled */
 	SOURCE_TIMER,		/* the monotonic clock's timer descriptor */
 	SOURCE_DATE,		/* the wall clock's */
@@ -111,14 +111,17 @@ kqueue_ending(const struct kqueue *kq)
 /* Makes the bell say what kq_ready says.  To be called before the lock is dropped. */
 void	kqueue_settle(struct kqueue *kq);
 
-/* The nested epoll, made if need be; -errno if it cannot. */
-int	kqueue_get_nested(struct kqueue *kq);
+/* The nested epoll of a lane, made if need be; -errno if it cannot. */
+int	kqueue_get_nested(struct kqueue *kq, unsigned lane);
 
 /* What epoll ep has now: at most n items.  No cancellation point, never fails. */
 int	kqueue_poll(int ep, struct epoll_event *items, int n);
 
-/* Epoll reports a source of our own.  Whether it is the nested epoll, which is to be polled. */
-bool	kqueue_report(struct kqueue *kq, uint64_t tag);
+/*
+ * Epoll reports a source of our own.  If it is a nested epoll, which is to be
+ * polled, 1 << its lane; else 0.
+ */
+unsigned kqueue_report(struct kqueue *kq, uint64_t tag);
 
 /* A report of epoll is not going to be delivered now: what would be lost becomes active. */
 void	kqueue_put_back(struct kqueue *kq, const struct epoll_event *item);

@@ -22,7 +22,7 @@ kqueue_poll(int ep, struct epoll_event *items, int n)
 	return n < 0 ? 0 : n;
 }
 
-bool
+unsigned
 kqueue_report(struct kqueue *kq, uint64_t tag)
 {
 	switch (SOURCE_KIND(tag)) {
@@ -31,7 +31,7 @@ kqueue_report(struct kqueue *kq, uint64_t tag)
 			kq->kq_bell = BELL_SPENT;
 		break;
 	case SOURCE_NESTED:
-		return true;
+		return 1u << SOURCE_SLOT(tag);
 	case SOURCE_SIGNAL:
 		sigaction_report(kq);
 		break;
@@ -46,7 +46,7 @@ kqueue_report(struct kqueue *kq, uint64_t tag)
 		pidfd_report(kq, SOURCE_SLOT(tag), (uint32_t)(tag >> 32));
 		break;
 	}
-	return false;
+	return 0;
 }
 
 void
@@ -81,7 +81,7 @@ count_lane(struct kqueue *kq, unsigned lane, int ep)
 {
 	struct epoll_event items[COUNT_ITEMS];
 	int n = kqueue_poll(ep, items, COUNT_ITEMS);
-	bool nested = false;
+	unsigned nested = 0;
 	int count = 0;
 
 	for (int i = 0; i < n; i++) {
@@ -90,7 +90,10 @@ count_lane(struct kqueue *kq, unsigned lane, int ep)
 		else
 			count += watch_count(kq, lane, items[i].data.u64, items[i].events);
 	}
-	return nested ? count + count_lane(kq, 1, kq->kq_nested) : count;
+	for (lane = 1; nested >> lane != 0; lane++)
+		if ((nested >> lane & 1) != 0)
+			count += count_lane(kq, lane, kq->kq_nested[lane - 1]);
+	return count;
 }
 
 static int

@@ -297,6 +297,29 @@ END_TEST
  * way of what is something: a withdrawn trigger, bytes below a mark, bytes
  * that were read already.
  */
+/* A descriptor with two events must not take the room of the next one, every time. */
+START_TEST(kevent_turns__two_filters_of_one_leave_room_for_another)
+{
+	int kq = queue(), fds[2], other[2], seen = 0;
+	struct kevent events[2];
+
+	pair(PAIR_UNIX, fds);
+	pair(PAIR_UNIX, other);
+	pass(fds[1], fds[0], 1);
+	add(kq, (uintptr_t)fds[0], EVFILT_READ, 0);
+	add(kq, (uintptr_t)fds[0], EVFILT_WRITE, 0);
+	add(kq, (uintptr_t)other[0], EVFILT_WRITE, 0);
+	for (int i = 0; i < 20; i++) {
+		ck_assert_int_eq(collect(kq, events, 2, 0), 2);
+		seen += events[0].ident == (uintptr_t)other[0] || events[1].ident == (uintptr_t)other[0];
+	}
+	ck_assert_int_ge(seen, 1);
+	close_pair(fds);
+	close_pair(other);
+	close(kq);
+}
+END_TEST
+
 START_TEST(kevent_turns__nothing_does_not_hide_an_event)
 {
 	int kq = queue(), below[2], gone[2], ready[2];
@@ -337,4 +360,5 @@ HARNESS_MAIN("kevent_turns",
     kevent_turns__both_filters_of_thousands_of_descriptors_in_one_call,
     kevent_turns__events_of_all_sorts_that_fit_come_at_once,
     kevent_turns__both_filters_of_a_descriptor_take_turns,
+    kevent_turns__two_filters_of_one_leave_room_for_another,
     kevent_turns__nothing_does_not_hide_an_event)

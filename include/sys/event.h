@@ -57,6 +57,8 @@ kq_ev_set(struct kevent *kq_kevp, uintptr_t kq_ident, short kq_filter,
 #define EVFILT_SIGNAL		(-6)	/* a signal's arrival; ident: signal number */
 #define EVFILT_TIMER		(-7)	/* time passing; ident: any number */
 #define EVFILT_USER		(-11)	/* triggered by the program; ident: any number */
+#define EVFILT_EMPTY		(-13)	/* all that was sent has left; ident: socket (FreeBSD) */
+#define EVFILT_EXCEPT		(-15)	/* urgent data; ident: descriptor (macOS, OpenBSD) */
 #define EVFILT_SYSCOUNT		16	/* filters are numbered -1 to -EVFILT_SYSCOUNT */
 
 /* Actions, in flags of a change.  FreeBSD and all others. */
@@ -82,6 +84,9 @@ kq_ev_set(struct kevent *kq_kevp, uintptr_t kq_ident, short kq_filter,
 /* EVFILT_READ and EVFILT_WRITE. */
 #define NOTE_LOWAT		0x00000001u	/* data: ready at so many bytes (all) */
 #define NOTE_FILE_POLL		0x00000002u	/* a file is ready at its end, too (FreeBSD) */
+
+/* EVFILT_EXCEPT. */
+#define NOTE_OOB		0x00000004u	/* urgent data waits (macOS, OpenBSD) */
 
 /* EVFILT_VNODE.  FreeBSD, but TRUNCATE: OpenBSD. */
 #define NOTE_DELETE		0x00000001u	/* unlinked, rmdir()ed or replaced */

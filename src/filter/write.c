@@ -5,14 +5,10 @@
 #include "fdtable.h"
 #include "kqueue.h"
 #include "source/fdkind.h"
-#include "source/timerfd.h"
+#include "source/retry.h"
 
 #include <errno.h>
 #include <poll.h>
-
-/* How long a mark is left alone before it is looked at again, in nanoseconds. */
-#define WRITE_DELAY_FIRST	1000000
-#define WRITE_DELAY_LAST	100000000
 
 static enum fdkind
 write_kind(struct kqueue *kq, int fd)
@@ -31,28 +27,12 @@ write_attach_file(struct kqueue *kq, struct knote *kn)
 	return write_kind(kq, (int)kn->kn_ident) == FD_DIRECTORY ? -EINVAL : 0;
 }
 
-static void
-write_detach(struct kqueue *kq, struct knote *kn)
-{
-	if (kn->kn_aux != 0)
-		timerfd_remove(kq, kn, false);
-}
-
-/*
- * The mark lies above the kernel's own, and nobody tells when it is reached: a
- * timer looks again, less and less often.  kn_data: how long it waits.
- */
+/* The mark lies above the kernel's own, and nobody tells when it is reached. */
 static bool
 write_wait(struct kqueue *kq, struct knote *kn)
 {
 	kn->kn_status |= KN_PARKED;
-	kn->kn_data = kn->kn_data == 0 ? WRITE_DELAY_FIRST : kn->kn_data * 2;
-	if (kn->kn_data > WRITE_DELAY_LAST)
-		kn->kn_data = WRITE_DELAY_LAST;
-	if (kn->kn_aux != 0)
-		timerfd_remove(kq, kn, false);
-	/* Without memory for the timer the next edge will have to do. */
-	(void)timerfd_add(kq, kn, false, timerfd_now(false) + kn->kn_data);
+	retry_wait(kq, kn);
 	return false;
 }
 
@@ -96,23 +76,21 @@ static void
 write_delivered(struct kqueue *kq, struct knote *kn, const struct kevent *out)
 {
 	(void)out;
-	if (kn->kn_aux != 0)
-		timerfd_remove(kq, kn, false);
-	kn->kn_data = 0;
+	retry_stop(kq, kn);
 }
 
 static void
 write_enable(struct kqueue *kq, struct knote *kn, bool enabled)
 {
 	if (!enabled)
-		write_delivered(kq, kn, NULL);
+		retry_stop(kq, kn);
 }
 
 const struct filterops filter_write = {
 	.fo_poll = POLLOUT,
 	.fo_fd = true,
 	.fo_file = write_attach_file,
-	.fo_detach = write_detach,
+	.fo_detach = retry_stop,
 	.fo_event = write_event,
 	.fo_delivered = write_delivered,
 	.fo_enable = write_enable,

@@ -178,6 +178,45 @@ fdkind_backlog(int fd)
 	return info.tcpi_unacked;
 }
 
+int64_t
+fdkind_inode(int fd)
+{
+	int saved = errno;
+	struct stat st;
+
+	if (fstat(fd, &st) == -1) {
+		errno = saved;
+		return -1;
+	}
+	return (int64_t)st.st_ino;
+}
+
+/*
+ * TCP refuses to tell of a listening socket, which has nothing to send.  A
+ * connection that failed still counts what nobody will ever acknowledge.
+ */
+int64_t
+fdkind_unsent(int fd)
+{
+	struct tcp_info info;
+	int saved = errno, used;
+
+	if (ioctl(fd, SIOCOUTQ, &used) == -1)
+		used = errno == EINVAL ? 0 : -1;
+	else if (used > 0 && fdkind_tcp_info(fd, &info) && info.tcpi_state == TCP_STATE_CLOSE)
+		used = 0;
+	errno = saved;
+	return used;
+}
+
+uint32_t
+fdkind_acknowledged(int fd)
+{
+	struct tcp_info info;
+
+	return fdkind_tcp_info(fd, &info) ? (uint32_t)info.tcpi_bytes_acked : 0;
+}
+
 /* A connection that ended has its receiving side shut, which POLLRDHUP tells. */
 bool
 fdkind_unconnected(uint32_t revents)

@@ -34,6 +34,15 @@ int64_t	fdkind_file_left(int fd);
 /* Free space, an estimate, at least 1. */
 int64_t	fdkind_space(int fd, enum fdkind kind);
 
+/* The inode of what is open, which tells a socket from the next at its number; -1: closed. */
+int64_t	fdkind_inode(int fd);
+
+/* Bytes of a socket's that have not left; -1: the kernel does not say. */
+int64_t	fdkind_unsent(int fd);
+
+/* How much a TCP peer has acknowledged so far, counted modulo 2^32; 0: no TCP. */
+uint32_t fdkind_acknowledged(int fd);
+
 /* Connections that wait on a listening socket, at least 1. */
 int64_t	fdkind_backlog(int fd);
 

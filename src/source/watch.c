@@ -21,11 +21,15 @@
 #include <errno.h>
 #include <string.h>
 
+/* Directions: what is read, what is written, what is exceptional. */
+enum { WATCH_READ, WATCH_WRITE, WATCH_EXCEPT, WATCH_DIRECTIONS };
+
 /* w_armed: what an item is armed for. */
-#define WATCH_IN	0x01u
-#define WATCH_OUT	0x02u
-#define WATCH_EDGE	0x04u
-#define WATCH_ONESHOT	0x08u
+#define WATCH_IN	(1u << WATCH_READ)
+#define WATCH_OUT	(1u << WATCH_WRITE)
+#define WATCH_PRI	(1u << WATCH_EXCEPT)
+#define WATCH_EDGE	0x08u
+#define WATCH_ONESHOT	0x10u
 #define WATCH_PRESENT	0x80u	/* epoll has the item, armed or not */
 #define WATCH_EVENTS	(WATCH_IN | WATCH_OUT)
 #define WATCH_MODE	(WATCH_EDGE | WATCH_ONESHOT)
@@ -99,17 +103,19 @@ watch_void(struct watch *w)
 	w->w_kind = 0;
 }
 
-/* Directions: 0 for what is read, 1 for what is written. */
 static unsigned
 watch_direction(const struct knote *kn)
 {
-	return (filter_of(kn)->fo_poll & EPOLLOUT) != 0;
+	uint32_t poll = filter_of(kn)->fo_poll;
+
+	return (poll & EPOLLIN) != 0 ? WATCH_READ : (poll & EPOLLOUT) != 0 ? WATCH_WRITE :
+	    WATCH_EXCEPT;
 }
 
 static unsigned
 watch_lane(const struct watch *w, unsigned direction)
 {
-	return w->w_lane >> direction & 1;
+	return direction == WATCH_EXCEPT ? 2 : (unsigned)w->w_lane >> direction & 1;
 }
 
 void
@@ -120,7 +126,7 @@ watch_forget(struct kqueue *kq, int fd, struct knote *kn)
 	unsigned lane = watch_lane(w, direction);
 
 	/* Only an item that watch_update() is about to change may change its generation. */
-	if ((w->w_armed[lane] & (direction == 0 ? WATCH_IN : WATCH_OUT)) != 0)
+	if ((w->w_armed[lane] & 1u << direction) != 0)
 		w->w_gen[lane]++;
 	w->w_lane &= (uint8_t)~(1u << direction);
 }
@@ -129,7 +135,7 @@ watch_forget(struct kqueue *kq, int fd, struct knote *kn)
 static unsigned
 watch_want(const struct knote *kn)
 {
-	unsigned bits = watch_direction(kn) == 0 ? WATCH_IN : WATCH_OUT;
+	unsigned bits = 1u << watch_direction(kn);
 
 	if ((kn->kn_flags & EV_CLEAR) != 0 || (kn->kn_status & KN_PARKED) != 0)
 		return bits | WATCH_EDGE;
@@ -143,6 +149,7 @@ watch_events(unsigned bits)
 {
 	return ((bits & WATCH_IN) != 0 ? EPOLLIN | EPOLLRDHUP : 0) |
 	    ((bits & WATCH_OUT) != 0 ? EPOLLOUT : 0) |
+	    ((bits & WATCH_PRI) != 0 ? EPOLLPRI | EPOLLRDHUP : 0) |
 	    ((bits & WATCH_EDGE) != 0 ? EPOLLET : 0) |
 	    ((bits & WATCH_ONESHOT) != 0 ? EPOLLONESHOT : 0);
 }
@@ -160,7 +167,7 @@ watch_set(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned bi
 
 	if ((armed & ~WATCH_PRESENT) == bits && !again)
 		return 0;
-	ep = lane == 0 ? kq->kq_ep : kqueue_get_nested(kq);
+	ep = lane == 0 ? kq->kq_ep : kqueue_get_nested(kq, lane);
 	if (ep < 0)
 		return ep;
 	if (bits == 0) {
@@ -177,33 +184,34 @@ watch_set(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned bi
 	return error;
 }
 
-/* Two directions in one item must both be level-triggered. */
+/* What is read and what is written must both be level-triggered in one item. */
 static bool
-watch_conflict(const struct watch *w, const unsigned want[2])
+watch_conflict(const struct watch *w, const unsigned want[])
 {
-	return want[0] != 0 && want[1] != 0 && ((want[0] | want[1]) & WATCH_MODE) != 0 &&
-	    watch_lane(w, 0) == watch_lane(w, 1);
+	return want[WATCH_READ] != 0 && want[WATCH_WRITE] != 0 &&
+	    ((want[WATCH_READ] | want[WATCH_WRITE]) & WATCH_MODE) != 0 &&
+	    watch_lane(w, WATCH_READ) == watch_lane(w, WATCH_WRITE);
 }
 
 /* If they are not, the newcomer moves to the other lane; of two old ones, the parked one. */
 static void
-watch_separate(struct watch *w, const unsigned want[2])
+watch_separate(struct watch *w, const unsigned want[])
 {
-	unsigned armed = w->w_armed[watch_lane(w, 0)];
-	unsigned leaves;
+	unsigned armed = w->w_armed[watch_lane(w, WATCH_READ)];
+	bool writer;		/* which of the two leaves */
 
 	if ((armed & WATCH_EVENTS) == WATCH_EVENTS)
-		leaves = (want[1] & WATCH_MODE) != 0;
+		writer = (want[WATCH_WRITE] & WATCH_MODE) != 0;
 	else
-		leaves = (armed & WATCH_IN) != 0;
-	w->w_lane ^= (uint8_t)(1u << leaves);
+		writer = (armed & WATCH_IN) != 0;
+	w->w_lane ^= (uint8_t)(1u << (writer ? WATCH_WRITE : WATCH_READ));
 }
 
 int
 watch_update(struct kqueue *kq, int fd, struct knote *again)
 {
 	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
-	unsigned want[2] = { 0, 0 }, bits[WATCH_LANES] = { 0, 0 };
+	unsigned want[WATCH_DIRECTIONS] = { 0 }, bits[WATCH_LANES] = { 0 };
 	unsigned first, repeat = WATCH_LANES;
 	struct knote *kn;
 	int error = 0;
@@ -216,19 +224,19 @@ watch_update(struct kqueue *kq, int fd, struct knote *again)
 	}
 	if (watch_conflict(w, want)) {
 		/* The second lane must exist before anything is taken from the first. */
-		if ((error = kqueue_get_nested(kq)) < 0)
+		if ((error = kqueue_get_nested(kq, 1)) < 0)
 			return error;
 		watch_separate(w, want);
 		error = 0;
 	}
-	bits[watch_lane(w, 0)] |= want[0];
-	bits[watch_lane(w, 1)] |= want[1];
+	for (unsigned direction = 0; direction < WATCH_DIRECTIONS; direction++)
+		bits[watch_lane(w, direction)] |= want[direction];
 	if (again != NULL && (!KQ_INTERPOSE || (watch_want(again) & WATCH_MODE) != 0))
 		repeat = watch_lane(w, watch_direction(again));
 	/* What shrinks goes first: a direction that moves must not be in both lanes. */
 	first = bits[0] == 0 || (w->w_armed[0] & ~bits[0] & WATCH_EVENTS) != 0 ? 0 : 1;
 	for (unsigned i = 0; i < WATCH_LANES && error == 0; i++) {
-		unsigned lane = first ^ i;
+		unsigned lane = i < 2 ? first ^ i : i;
 
 		error = watch_set(kq, fd, w, lane, bits[lane], lane == repeat);
 	}
@@ -306,9 +314,12 @@ watch_report(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
 		return 0;
 	if ((w->w_armed[lane] & WATCH_ONESHOT) != 0)
 		w->w_armed[lane] = WATCH_PRESENT;
-	if (w->w_call[lane] == kq->kq_call)
+	if (w->w_call != kq->kq_call)
+		w->w_called = 0;
+	else if ((w->w_called & 1u << lane) != 0)
 		room = 0;
-	w->w_call[lane] = kq->kq_call;
+	w->w_call = kq->kq_call;
+	w->w_called |= (uint8_t)(1u << lane);
 	for (uint32_t slot = w->w_knotes, next; slot != 0; slot = next) {
 		kn = knote_at(&kq->kq_pool, slot);
 		next = kn->kn_next;

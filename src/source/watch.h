@@ -3,11 +3,11 @@
  * Readiness of descriptors: a watch is what one queue knows of one descriptor
  * number.  Its knotes share as few epoll items as their flags allow.
  *
- * A lane is an epoll instance: lane 0 is the queue's own, lane 1 the one nested
- * in it, made when first needed.  Level-triggered knotes of both directions
- * share lane 0; two directions of which one is edge-triggered or one-shot need
- * a lane each, since one item has one mode and an edge in one direction repeats
- * what stands in the other.
+ * A lane is an epoll instance: lane 0 is the queue's own, the others are nested
+ * in it, made when first needed.  What is read and what is written share lane 0
+ * if both are level-triggered; else each needs a lane, since one item has one
+ * mode and an edge in one direction repeats what stands in the other.  What is
+ * exceptional is rare and has lane 2 to itself.
  *
  * Protected by the queue's lock.
  */
@@ -22,15 +22,16 @@ struct kevent;
 struct knote;
 struct kqueue;
 
-#define WATCH_LANES	2
+#define WATCH_LANES	3
 
 struct watch {
 	uint32_t	w_knotes;		/* slot of the first knote; 0: none */
 	uint32_t	w_epoch;		/* fdtable_epoch() when it was made */
 	uint32_t	w_gen[WATCH_LANES];	/* generation of each item */
-	uint16_t	w_call[WATCH_LANES];	/* the call that last had a report of it */
+	uint16_t	w_call;			/* the call that last had a report of it ... */
+	uint8_t		w_called;		/* ... bit l: from lane l */
 	uint8_t		w_armed[WATCH_LANES];	/* WATCH_... bits of each item */
-	uint8_t		w_lane;			/* bit d: direction d is in lane 1 */
+	uint8_t		w_lane;			/* bit d: direction d (0 or 1) is in lane 1 */
 	uint8_t		w_kind;			/* enum fdkind, once it is known */
 };
 
