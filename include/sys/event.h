@@ -49,6 +49,36 @@ kq_ev_set(struct kevent *kq_kevp, uintptr_t kq_ident, short kq_filter,
 #define EV_SET(kevp_, ident_, filter_, flags_, fflags_, data_, udata_) \
 	kq_ev_set((kevp_), (ident_), (filter_), (flags_), (fflags_), (data_), (udata_))
 
+/* For kevent64(): the same, with two numbers more (macOS). */
+struct kevent64_s {
+	uint64_t	ident;
+	int16_t		filter;
+	uint16_t	flags;
+	uint32_t	fflags;
+	int64_t		data;
+	uint64_t	udata;
+	uint64_t	ext[2];		/* the caller's, handed back as they came */
+};
+
+/* EV_SET64(kevp, ident, filter, flags, fflags, data, udata, ext0, ext1), likewise (macOS). */
+static inline void
+kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
+    uint16_t kq_flags, uint32_t kq_fflags, int64_t kq_data, uint64_t kq_udata,
+    uint64_t kq_ext0, uint64_t kq_ext1)
+{
+	kq_kevp->ident = kq_ident;
+	kq_kevp->filter = kq_filter;
+	kq_kevp->flags = kq_flags;
+	kq_kevp->fflags = kq_fflags;
+	kq_kevp->data = kq_data;
+	kq_kevp->udata = kq_udata;
+	kq_kevp->ext[0] = kq_ext0;
+	kq_kevp->ext[1] = kq_ext1;
+}
+#define EV_SET64(kevp_, ident_, filter_, flags_, fflags_, data_, udata_, ext0_, ext1_) \
+	kq_ev_set64((kevp_), (ident_), (filter_), (flags_), (fflags_), (data_), (udata_), \
+	    (ext0_), (ext1_))
+
 /* Filters.  The numbers are libkqueue's where it has the filter. */
 #define EVFILT_READ		(-1)	/* data to read; ident: descriptor */
 #define EVFILT_WRITE		(-2)	/* room to write; ident: descriptor */
@@ -131,6 +161,11 @@ kq_ev_set(struct kevent *kq_kevp, uintptr_t kq_ident, short kq_filter,
 /* kqueuex() flag. */
 #define KQUEUE_CLOEXEC		0x00000001u	/* always the case here (FreeBSD 14) */
 
+/* kevent64() flags (macOS). */
+#define KEVENT_FLAG_NONE	0x00000000u
+#define KEVENT_FLAG_IMMEDIATE	0x00000001u	/* do not wait, whatever the timeout */
+#define KEVENT_FLAG_ERROR_EVENTS 0x00000002u	/* answer the changes, collect no events */
+
 /* A new queue's descriptor, close-on-exec; or -1: EMFILE, ENFILE, ENOMEM. */
 int	kqueue(void);
 
@@ -161,6 +196,11 @@ int	kevent(int kq, const struct kevent *changelist, int nchanges,
 #if defined(__cplusplus) && defined(__GNUC__)
 #pragma GCC diagnostic pop
 #endif
+
+/* The same with the wider structure; flags: KEVENT_FLAG_..., others EINVAL (macOS). */
+int	kevent64(int kq, const struct kevent64_s *changelist, int nchanges,
+	    struct kevent64_s *eventlist, int nevents, unsigned int flags,
+	    const struct timespec *timeout);
 
 #ifdef __cplusplus
 }

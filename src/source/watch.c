@@ -13,6 +13,7 @@
  */
 #include "source/watch.h"
 
+#include "eventlist.h"
 #include "fdtable.h"
 #include "filter.h"
 #include "kqueue.h"
@@ -294,39 +295,37 @@ watch_put_off(struct kqueue *kq, int fd, struct watch *w, struct knote *kn)
 		watch_rotate(kq, w);
 }
 
-int
+void
 watch_report(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
-    struct kevent *out, int room)
+    struct eventlist *out)
 {
 	struct watch *w = watch_reported(kq, lane, tag);
-	int fd = (int)(uint32_t)tag, count = 0;
+	int fd = (int)(uint32_t)tag;
 	struct knote *kn;
+	bool again;
 
 	if (w == NULL)
-		return 0;
+		return;
 	if ((w->w_armed[lane] & WATCH_ONESHOT) != 0)
 		w->w_armed[lane] = WATCH_PRESENT;
-	if (w->w_call[lane] == kq->kq_call)
-		room = 0;
+	again = w->w_call[lane] == kq->kq_call;
 	w->w_call[lane] = kq->kq_call;
 	for (uint32_t slot = w->w_knotes, next; slot != 0; slot = next) {
 		kn = knote_at(&kq->kq_pool, slot);
 		next = kn->kn_next;
 		if (!watch_concerns(w, kn, lane, revents))
 			continue;
-		if (count >= room) {
+		if (again || eventlist_left(out) == 0) {
 			watch_put_off(kq, fd, w, kn);
 			break;
 		}
-		if (knote_deliver(kq, kn, revents, out + count)) {
-			count++;
+		if (knote_deliver(kq, kn, revents, out)) {
 			if (kn->kn_filter != 0)
 				watch_after(kq, fd, kn, true);
 		} else {
 			watch_after(kq, fd, kn, false);
 		}
 	}
-	return count;
 }
 
 int
