@@ -11,6 +11,7 @@ const struct filterops *const filter_table[EVFILT_SYSCOUNT + 1] = {
 	[-EVFILT_SIGNAL] = &filter_signal,
 	[-EVFILT_TIMER] = &filter_timer,
 	[-EVFILT_USER] = &filter_user,
+	[-EVFILT_LIBKQUEUE] = &filter_libkqueue,
 };
 
 const struct filterops *

@@ -5,6 +5,7 @@
 #include "kqueue.h"
 #include "source/sigaction.h"
 #include "source/timerfd.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -98,13 +99,14 @@ kevent_apply(struct kqueue *kq, const struct eventlist *changes, struct eventlis
 			error = knote_change(kq, &kev, changes->el_wide ? &ext : NULL);
 		if (error == 0 && (kev.flags & EV_RECEIPT) == 0)
 			continue;
-		if (eventlist_left(out) > 0) {
+		if (error != KNOTE_ANSWERED) {
 			kev.flags |= EV_ERROR;
 			kev.data = -error;
-			eventlist_put(out, &kev, &ext);
-		} else if (error < 0) {
-			return error;
 		}
+		if (eventlist_left(out) > 0)
+			eventlist_put(out, &kev, &ext);
+		else if (error < 0)
+			return error;
 	}
 	return 0;
 }
@@ -407,6 +409,7 @@ kevent_either(int fd, const struct eventlist *changes, const struct eventlist *o
 		result = kevent_call(kq, changes, out, flags != 0 ? &now : timeout,
 		    (flags & KEVENT_FLAG_ERROR_EVENTS) != 0);
 	kqueue_leave(kq);
+	trace_call(fd, changes->el_room, out->el_room, result);
 	errno = saved;
 	return kevent_result(result);
 }

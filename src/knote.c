@@ -456,8 +456,20 @@ knote_missing(const struct filterops *fo, uintptr_t ident)
 	return -ENOENT;
 }
 
+/* An answer is an entry with EV_RECEIPT and without EV_ERROR, as libkqueue's are. */
+static int
+knote_answer(const struct filterops *fo, struct kevent *kev)
+{
+	int error = (kev->flags & EV_ADD) == 0 ? -ENOENT : fo->fo_answer(kev);
+
+	if (error < 0)
+		return error;
+	kev->flags |= EV_RECEIPT;
+	return KNOTE_ANSWERED;
+}
+
 int
-knote_change(struct kqueue *kq, const struct kevent *kev, const struct ext *ext)
+knote_change(struct kqueue *kq, struct kevent *kev, const struct ext *ext)
 {
 	const struct filterops *fo = filter_find(kev->filter);
 	struct knote *kn;
@@ -466,6 +478,8 @@ knote_change(struct kqueue *kq, const struct kevent *kev, const struct ext *ext)
 	if (fo == NULL || (kev->flags & (EV_ENABLE | EV_DISABLE)) == (EV_ENABLE | EV_DISABLE) ||
 	    (kev->flags & (EV_ADD | EV_KEEPUDATA)) == (EV_ADD | EV_KEEPUDATA))
 		return -EINVAL;
+	if (fo->fo_answer != NULL)
+		return knote_answer(fo, kev);
 	if (fo->fo_fd && (kev->ident > INT_MAX))
 		return -EBADF;
 	if (fo->fo_fd)

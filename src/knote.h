@@ -122,8 +122,12 @@ knote_list_append(struct knote_list *list, struct knote_list *more)
 	more->kl_first = more->kl_last = NULL;
 }
 
-/* One change of a changelist: 0 or -errno.  ext: of kevent64(), else NULL. */
-int	knote_change(struct kqueue *kq, const struct kevent *kev, const struct ext *ext);
+/*
+ * One change of a changelist: 0 or -errno.  ext: of kevent64(), else NULL.
+ * KNOTE_ANSWERED: *kev is now an entry that answers it.
+ */
+#define KNOTE_ANSWERED	1
+int	knote_change(struct kqueue *kq, struct kevent *kev, const struct ext *ext);
 
 /* Its source says that something happened: it becomes ready if it is enabled. */
 void	knote_activate(struct kqueue *kq, struct knote *kn);

@@ -472,6 +472,14 @@ kqueue_unlock(struct kqueue *kq)
 	lock_drop(&kq->kq_lock);
 }
 
+static _Atomic bool fork_cleanup = true;
+
+bool
+kqueue_set_fork_cleanup(bool on)
+{
+	return atomic_exchange(&fork_cleanup, on);
+}
+
 /* fork() finds every lock free, unless it is called by a handler that interrupted us. */
 static bool fork_locked;			/* written with pool_lock held, or alone */
 
@@ -504,18 +512,19 @@ kqueue_fork_parent(void)
 }
 
 /*
- * The child closes its copies of the queues' numbers.  ADD shows whether a
+ * The child closes its copies of the queues' numbers, if it cleans up.  ADD shows whether a
  * number is still the queue's without touching the epoll, which is the parent's.
  */
 static void
-kqueue_fork_close_numbers(void)
+kqueue_fork_close_numbers(bool cleanup)
 {
 	struct epoll_event item = { .events = 0 };
 	struct fdentry *entry;
 
 	for (int fd = 0; fd <= pool_highest; fd++) {
 		entry = fdtable_find(fd);
-		if (entry == NULL || atomic_exchange(&entry->fe_queue, NULL) == NULL)
+		if (entry == NULL || atomic_exchange(&entry->fe_queue, NULL) == NULL ||
+		    !cleanup)
 			continue;
 		if (epoll_ctl(fd, EPOLL_CTL_ADD, pool_eventfd, &item) == -1 && errno == EEXIST)
 			hidden_close(fd);
@@ -525,6 +534,7 @@ kqueue_fork_close_numbers(void)
 static void
 kqueue_fork_child(void)
 {
+	bool cleanup = atomic_load(&fork_cleanup);
 	struct kqueue *kq;
 	int state;
 
@@ -533,7 +543,7 @@ kqueue_fork_child(void)
 	atomic_store(&pool_lock.lk_word, 0);
 	atomic_store(&pool_process, getpid());
 	sigaction_fork_child();
-	kqueue_fork_close_numbers();
+	kqueue_fork_close_numbers(cleanup);
 	for (kq = kqueue_first(); kq != NULL; kq = kq->kq_next) {
 		atomic_store(&kq->kq_lock.lk_word, 0);
 		atomic_store(&kq->kq_refs, 0);
@@ -541,7 +551,8 @@ kqueue_fork_child(void)
 		if (state != KQ_OPEN && state != KQ_CLOSED)
 			continue;
 		atomic_store(&kq->kq_state, KQ_ENDING);
-		kqueue_end(kq);
+		if (cleanup)
+			kqueue_end(kq);
 	}
 }
 

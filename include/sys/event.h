@@ -87,6 +87,7 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 #define EVFILT_SIGNAL		(-6)	/* a signal's arrival; ident: signal number */
 #define EVFILT_TIMER		(-7)	/* time passing; ident: any number */
 #define EVFILT_USER		(-11)	/* triggered by the program; ident: any number */
+#define EVFILT_LIBKQUEUE	(-12)	/* the library itself; ident: any number (libkqueue) */
 #define EVFILT_SYSCOUNT		16	/* filters are numbered -1 to -EVFILT_SYSCOUNT */
 
 /* Actions, in flags of a change.  FreeBSD and all others. */
@@ -149,6 +150,20 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 #define NOTE_FFCTRLMASK		0xc0000000u
 #define NOTE_FFLAGSMASK		0x00ffffffu
 #define NOTE_TRIGGER		0x01000000u	/* make the event happen */
+
+/*
+ * EVFILT_LIBKQUEUE: questions and settings, one a change, with EV_ADD.  Each is
+ * answered with an entry; settings, which are the process's, tell in data what
+ * was set before.  libkqueue.
+ */
+#define NOTE_VERSION		0x00000001u	/* data: version of libkqueue kept to, MMmmpprr */
+#define NOTE_VERSION_STR	0x00000002u	/* udata: the same as a string */
+#define NOTE_THREAD_SAFE	0x00000003u	/* data: 0, 1; threads are safe with either */
+#define NOTE_FORK_CLEANUP	0x00000004u	/* data: 0, a forked child keeps dead queues' memory */
+#define NOTE_DEBUG		0x00000005u	/* data: 1, a line is printed for each call */
+#define NOTE_DEBUG_PREFIX	0x00000006u	/* data: what lines begin with, a char * */
+#define NOTE_DEBUG_FUNC		0x00000007u	/* data: a void (*)(const char *fmt, ...) to print */
+#define NOTE_FILE_POLL_INTERVAL	0x00000008u	/* ENOSYS, as libkqueue says on Linux */
 
 /*
  * open(2) flag: for watching only, not for reading (macOS).  Linux's O_PATH,
