@@ -227,6 +227,12 @@ knote_deactivate(struct kqueue *kq, struct knote *kn)
 	knote_relist(kq, kn);
 }
 
+const struct ext *
+knote_ext(const struct kqueue *kq, const struct knote *kn)
+{
+	return ext_get(&kq->kq_pool.kp_ext, kn->kn_slot);
+}
+
 void
 knote_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 {
@@ -516,7 +522,7 @@ knote_deliver(struct kqueue *kq, struct knote *kn, uint32_t revents, struct even
 	if (!fo->fo_event(kq, kn, revents, &event) && (kn->kn_status & KN_FORCED) == 0)
 		return false;
 	event.flags |= kn->kn_flags;
-	eventlist_put(out, &event, ext_get(&kq->kq_pool.kp_ext, kn->kn_slot));
+	eventlist_put(out, &event, knote_ext(kq, kn));
 	if ((kn->kn_flags & EV_ONESHOT) != 0) {
 		knote_remove(kq, kn);
 		return true;

@@ -158,6 +158,9 @@ void	knote_look_all(struct kqueue *kq);
 /* Looks at the condition of every knote, or has epoll look. */
 void	knote_rescan(struct kqueue *kq);
 
+/* What kevent64() gave besides: ext_none if nothing. */
+const struct ext *knote_ext(const struct kqueue *kq, const struct knote *kn);
+
 /* Removes a knote: its source forgets it, its slot is free. */
 void	knote_remove(struct kqueue *kq, struct knote *kn);
 

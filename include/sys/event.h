@@ -141,6 +141,7 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 #define NOTE_ABSOLUTE		0x00000008u	/* data is a date; one-shot (macOS) */
 #define NOTE_MSECONDS		0x00000010u	/* FreeBSD */
 #define NOTE_ABSTIME		0x00000020u	/* data is a date; follows the wall clock (FreeBSD) */
+#define NOTE_LEEWAY		0x00000040u	/* may be so late: ext[1] of kevent64() (macOS) */
 
 /* EVFILT_USER: what to do with the 24 stored flags, and the trigger.  FreeBSD. */
 #define NOTE_FFNOP		0x00000000u	/* leave them */
