@@ -43,10 +43,9 @@ function(kq_pkg_config name include_directory version)
 endfunction()
 kq_pkg_config(kq kq ${PROJECT_VERSION})
 
-# The names of libkqueue, for what was built against it or looks for it.  Its version is that of
-# the libkqueue whose interface and numbers are kept.
+# The names of libkqueue, for what was built against it or looks for it.
 if(KQ_LIBKQUEUE_NAMES)
-	kq_pkg_config(libkqueue kqueue 2.6.2)
+	kq_pkg_config(libkqueue kqueue ${KQ_LIBKQUEUE_VERSION})
 	function(kq_install_link name to)
 		file(CREATE_LINK ${to} ${CMAKE_CURRENT_BINARY_DIR}/${name} SYMBOLIC)
 		install(FILES ${CMAKE_CURRENT_BINARY_DIR}/${name} DESTINATION ${CMAKE_INSTALL_LIBDIR})

@@ -13,6 +13,7 @@ const struct filterops *const filter_table[EVFILT_SYSCOUNT + 1] = {
 	[-EVFILT_USER] = &filter_user,
 	[-EVFILT_EMPTY] = &filter_empty,
 	[-EVFILT_EXCEPT] = &filter_except,
+	[-EVFILT_LIBKQUEUE] = &filter_libkqueue,
 };
 
 const struct filterops *

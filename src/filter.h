@@ -22,6 +22,13 @@ struct filterops {
 	bool		fo_clear;	/* sets EV_CLEAR by itself */
 
 	/*
+	 * Not NULL: the filter registers nothing, it answers each change with
+	 * EV_ADD.  *kev is the change and becomes the answer.  0 or -errno.
+	 * The other functions are never called.
+	 */
+	int	(*fo_answer)(struct kevent *kev);
+
+	/*
 	 * A new knote, filled in from the change: arm the source.  0, or
 	 * -errno with nothing left behind.  A condition that holds already is
 	 * told by fo_event, which is asked next.  May be NULL.
@@ -89,6 +96,7 @@ filter_of(const struct knote *kn)
 }
 
 extern const struct filterops filter_read, filter_write, filter_vnode,
-    filter_proc, filter_signal, filter_timer, filter_user, filter_empty, filter_except;
+    filter_proc, filter_signal, filter_timer, filter_user, filter_empty, filter_except,
+    filter_libkqueue;
 
 #endif

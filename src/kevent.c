@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The calls: changes in, wait, events out. */
+#include "eventlist.h"
 #include "filter.h"
 #include "kqueue.h"
 #include "source/sigaction.h"
 #include "source/timerfd.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,9 +34,8 @@
 /* One call under way. */
 struct call {
 	struct kqueue	*kq;
-	struct kevent	*out;
-	int		room;		/* entries of out */
-	int		count;		/* of which are filled */
+	struct eventlist out;
+	bool		errors_only;	/* no events are collected */
 	struct epoll_event *items;	/* reports of epoll ... */
 	int		nitems;		/* ... and how many fit */
 	unsigned	lanes;		/* bit l: lane l has something, and is not asked yet */
@@ -83,27 +84,30 @@ kqueue1(int flags)
 	return fd;
 }
 
-/* Changes in.  0 or -errno; *entries of out are filled with answers. */
+/* Changes in.  0 or -errno; out is filled with answers. */
 static int
-kevent_apply(struct kqueue *kq, const struct kevent *changes, int n,
-    struct kevent *out, int room, int *entries)
+kevent_apply(struct kqueue *kq, const struct eventlist *changes, struct eventlist *out)
 {
 	struct kevent kev;
+	struct ext ext;
 	int error;
 
-	for (int i = 0; i < n; i++) {
-		memcpy(&kev, &changes[i], sizeof(kev));	/* out may be the same array */
+	for (int i = 0; i < changes->el_room; i++) {
+		/* A copy, since out may be the same array. */
+		error = eventlist_get(changes, i, &kev, &ext);
 		kev.flags &= (unsigned short)~EV_SYSFLAGS;
-		error = knote_change(kq, &kev);
+		if (error == 0)
+			error = knote_change(kq, &kev, changes->el_wide ? &ext : NULL);
 		if (error == 0 && (kev.flags & EV_RECEIPT) == 0)
 			continue;
-		if (*entries < room) {
+		if (error != KNOTE_ANSWERED) {
 			kev.flags |= EV_ERROR;
 			kev.data = -error;
-			memcpy(&out[(*entries)++], &kev, sizeof(kev));
-		} else if (error < 0) {
-			return error;
 		}
+		if (eventlist_left(out) > 0)
+			eventlist_put(out, &kev, &ext);
+		else if (error < 0)
+			return error;
 	}
 	return 0;
 }
@@ -112,7 +116,7 @@ kevent_apply(struct kqueue *kq, const struct kevent *changes, int n,
 static int
 kevent_left(const struct call *call)
 {
-	return call->room - call->count - __builtin_popcount(call->lanes);
+	return eventlist_left(&call->out) - __builtin_popcount(call->lanes);
 }
 
 /*
@@ -129,7 +133,7 @@ kevent_place_items(struct call *call)
 	call->items = call->stack;
 	if (left > KEVENT_STACK) {
 		call->nitems = (left + 1) / 2;
-		call->items = (struct epoll_event *)(void *)(call->out + call->room) - call->nitems;
+		call->items = (struct epoll_event *)eventlist_end(&call->out) - call->nitems;
 	}
 }
 
@@ -146,8 +150,8 @@ kevent_report(struct call *call, unsigned lane, int n)
 		if (SOURCE_IS(item.data.u64))
 			call->lanes |= kqueue_report(call->kq, item.data.u64);
 		else
-			call->count += watch_report(call->kq, lane, item.data.u64, item.events,
-			    call->out + call->count, kevent_left(call) - (n - 1 - i));
+			watch_report(call->kq, lane, item.data.u64, item.events, &call->out,
+			    kevent_left(call) - (n - 1 - i));
 	}
 }
 
@@ -158,10 +162,10 @@ kevent_report_all(struct call *call, unsigned lane, int ep, int n)
 	int before;
 
 	for (;;) {
-		before = call->count;
+		before = call->out.el_count;
 		kevent_report(call, lane, n);
 		if (n < call->nitems || call->items == call->stack ||
-		    call->count == before || kevent_left(call) == 0)
+		    call->out.el_count == before || kevent_left(call) == 0)
 			return;
 		kevent_place_items(call);
 		n = kqueue_poll(ep, call->items, call->nitems);
@@ -187,8 +191,7 @@ kevent_collect(struct call *call, int n)
 		n = kqueue_poll(kq->kq_nested[lane - 1], call->items, call->nitems);
 		kevent_report_all(call, lane, kq->kq_nested[lane - 1], n);
 	}
-	call->count += knote_collect(kq, call->out + call->count, call->room - call->count,
-	    &call->done);
+	knote_collect(kq, &call->out, eventlist_left(&call->out), &call->done);
 	knote_list_append(&kq->kq_ready, &call->done);
 }
 
@@ -196,8 +199,8 @@ kevent_collect(struct call *call, int n)
 static int
 kevent_share(struct call *call)
 {
-	if (call->room > 1)
-		return (call->room + 1) / 2;
+	if (call->out.el_room > 1)
+		return (call->out.el_room + 1) / 2;
 	call->kq->kq_turn = !call->kq->kq_turn;
 	return call->kq->kq_turn;
 }
@@ -212,34 +215,34 @@ kevent_collect_now(struct call *call)
 {
 	int n, tries = 3;
 
-	call->count = knote_collect(call->kq, call->out, kevent_share(call), &call->done);
+	knote_collect(call->kq, &call->out, kevent_share(call), &call->done);
 	do {
 		n = 0;
 		kevent_place_items(call);
 		if (call->nitems > 0)
 			n = kqueue_poll(call->kq->kq_ep, call->items, call->nitems);
 		kevent_collect(call, n);
-	} while (n > 0 && call->count == 0 && --tries > 0);
+	} while (n > 0 && call->out.el_count == 0 && --tries > 0);
 }
 
 /*
  * The part of a call that needs the lock before it can wait: changes, and what
- * is ready without asking epoll.  1: done, the result is in call->count; 0: wait.
+ * is ready without asking epoll.  1: done, the result is in call->out; 0: wait.
  */
 static int
-kevent_before_wait(struct call *call, const struct kevent *changes, int nchanges, bool wait)
+kevent_before_wait(struct call *call, const struct eventlist *changes, bool wait)
 {
 	struct kqueue *kq = call->kq;
 	int error, done = 1;
 
 	kqueue_lock(kq);
-	error = kqueue_is_open(kq) ? kevent_apply(kq, changes, nchanges, call->out, call->room,
-	    &call->count) : -EBADF;
-	if (error == 0 && call->count == 0 && call->room > 0) {
+	error = kqueue_is_open(kq) ? kevent_apply(kq, changes, &call->out) : -EBADF;
+	if (error == 0 && call->out.el_count == 0 && call->out.el_room > 0 &&
+	    !call->errors_only) {
 		knote_look_all(kq);
 		if (!wait || kq->kq_ready.kl_first != NULL)
 			kevent_collect_now(call);
-		done = call->count > 0 || !wait;
+		done = call->out.el_count > 0 || !wait;
 	}
 	kqueue_unlock(kq);
 	return error < 0 ? error : done;
@@ -320,7 +323,7 @@ kevent_wait(struct call *call, const struct timespec *timeout)
 		if (n > 0)
 			kevent_collect(call, n);
 		kqueue_unlock(kq);
-		if (call->count > 0)
+		if (call->out.el_count > 0)
 			return 0;
 		if (error < 0 && (error != -EINTR || silent == sigaction_silent()))
 			return error;
@@ -355,29 +358,28 @@ kevent_cancelled(void *arg)
 }
 
 static int
-kevent_call(struct kqueue *kq, const struct kevent *changes, int nchanges,
-    struct kevent *out, int room, const struct timespec *timeout)
+kevent_call(struct kqueue *kq, const struct eventlist *changes, const struct eventlist *out,
+    const struct timespec *timeout, bool errors_only)
 {
 	bool wait = timeout == NULL || timeout->tv_sec != 0 || timeout->tv_nsec != 0;
 	struct call call;
 	int result = 0;
 
 	call.kq = kq;
-	call.out = out;
-	call.room = room;
-	call.count = 0;
+	call.out = *out;
+	call.errors_only = errors_only;
 	call.lanes = 0;
 	call.done = (struct knote_list){ NULL, NULL };
-	if (nchanges > 0 || !wait || room == 0 ||
+	if (changes->el_room > 0 || !wait || out->el_room == 0 ||
 	    atomic_load_explicit(&kq->kq_nready, memory_order_relaxed) != 0 ||
 	    atomic_load_explicit(&kq->kq_nlook, memory_order_relaxed) != 0)
-		result = kevent_before_wait(&call, changes, nchanges, wait);
+		result = kevent_before_wait(&call, changes, wait);
 	if (result == 0) {
 		pthread_cleanup_push(kevent_cancelled, &call);
 		result = kevent_wait(&call, timeout);
 		pthread_cleanup_pop(0);
 	}
-	return result < 0 ? result : call.count;
+	return result < 0 ? result : call.out.el_count;
 }
 
 static bool
@@ -387,13 +389,16 @@ kevent_bad_pointer(const void *p, int count)
 }
 
 static int
-kevent_check(const struct kevent *changelist, int nchanges, const struct kevent *eventlist,
-    int nevents, const struct timespec *timeout)
+kevent_check(const struct eventlist *changes, const struct eventlist *out, unsigned int flags,
+    const struct timespec *timeout)
 {
-	if (kevent_bad_pointer(changelist, nchanges) || kevent_bad_pointer(eventlist, nevents) ||
+	if (kevent_bad_pointer(changes->el_kevent, changes->el_room) ||
+	    kevent_bad_pointer(out->el_kevent, out->el_room) ||
 	    kevent_bad_pointer(timeout, timeout != NULL))
 		return -EFAULT;
-	if (nchanges < 0 || nevents < 0)
+	if (changes->el_room < 0 || out->el_room < 0)
+		return -EINVAL;
+	if ((flags & ~(KEVENT_FLAG_IMMEDIATE | KEVENT_FLAG_ERROR_EVENTS)) != 0)
 		return -EINVAL;
 	if (timeout != NULL && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 ||
 	    timeout->tv_nsec > 999999999))
@@ -401,19 +406,53 @@ kevent_check(const struct kevent *changelist, int nchanges, const struct kevent 
 	return 0;
 }
 
-KQ_PUBLIC int
-kevent(int fd, const struct kevent *changelist, int nchanges,
-    struct kevent *eventlist, int nevents, const struct timespec *timeout)
+/* What both calls do; flags: KEVENT_FLAG_... */
+static int
+kevent_either(int fd, const struct eventlist *changes, const struct eventlist *out,
+    unsigned int flags, const struct timespec *timeout)
 {
+	static const struct timespec now = { 0, 0 };
 	struct kqueue *kq = kqueue_enter(fd);
 	int saved = errno, result;
 
 	if (kq == NULL)
 		return kevent_result(-EBADF);
-	result = kevent_check(changelist, nchanges, eventlist, nevents, timeout);
+	result = kevent_check(changes, out, flags, timeout);
 	if (result == 0)
-		result = kevent_call(kq, changelist, nchanges, eventlist, nevents, timeout);
+		result = kevent_call(kq, changes, out, flags != 0 ? &now : timeout,
+		    (flags & KEVENT_FLAG_ERROR_EVENTS) != 0);
 	kqueue_leave(kq);
+	trace_call(fd, changes->el_room, out->el_room, result);
 	errno = saved;
 	return kevent_result(result);
+}
+
+/* An array of changes is read only. */
+#define KEVENT_UNCONST(p)	((void *)(uintptr_t)(p))
+
+KQ_PUBLIC int
+kevent(int fd, const struct kevent *changelist, int nchanges,
+    struct kevent *eventlist, int nevents, const struct timespec *timeout)
+{
+	struct eventlist changes = {
+		.el_kevent = KEVENT_UNCONST(changelist), .el_room = nchanges
+	};
+	struct eventlist out = { .el_kevent = eventlist, .el_room = nevents };
+
+	return kevent_either(fd, &changes, &out, 0, timeout);
+}
+
+KQ_PUBLIC int
+kevent64(int fd, const struct kevent64_s *changelist, int nchanges,
+    struct kevent64_s *eventlist, int nevents, unsigned int flags,
+    const struct timespec *timeout)
+{
+	struct eventlist changes = {
+		.el_kevent64 = KEVENT_UNCONST(changelist), .el_room = nchanges, .el_wide = true
+	};
+	struct eventlist out = {
+		.el_kevent64 = eventlist, .el_room = nevents, .el_wide = true
+	};
+
+	return kevent_either(fd, &changes, &out, flags, timeout);
 }

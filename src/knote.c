@@ -2,6 +2,7 @@
 /* Registrations: find, make, change, activate, deliver, remove. */
 #include "knote.h"
 
+#include "eventlist.h"
 #include "fdtable.h"
 #include "filter.h"
 #include "kqueue.h"
@@ -68,6 +69,7 @@ pool_take(struct knote_pool *pool)
 static void
 pool_give(struct knote_pool *pool, struct knote *kn)
 {
+	ext_set(&pool->kp_ext, kn->kn_slot, &ext_none);
 	kn->kn_filter = 0;
 	kn->kn_next = pool->kp_free;
 	pool->kp_free = kn->kn_slot;
@@ -225,6 +227,12 @@ knote_deactivate(struct kqueue *kq, struct knote *kn)
 	knote_relist(kq, kn);
 }
 
+const struct ext *
+knote_ext(const struct kqueue *kq, const struct knote *kn)
+{
+	return ext_get(&kq->kq_pool.kp_ext, kn->kn_slot);
+}
+
 void
 knote_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 {
@@ -343,7 +351,8 @@ knote_arm(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
 }
 
 static int
-knote_add(struct kqueue *kq, const struct filterops *fo, const struct kevent *kev)
+knote_add(struct kqueue *kq, const struct filterops *fo, const struct kevent *kev,
+    const struct ext *ext)
 {
 	struct knote *kn;
 	int error;
@@ -361,7 +370,9 @@ knote_add(struct kqueue *kq, const struct filterops *fo, const struct kevent *ke
 	kn->kn_sfflags = kev->fflags;
 	kn->kn_sdata = kev->data;
 	kn->kn_udata = kev->udata;
-	error = knote_link(kq, fo, kn);
+	error = ext == NULL ? 0 : ext_set(&kq->kq_pool.kp_ext, kn->kn_slot, ext);
+	if (error == 0)
+		error = knote_link(kq, fo, kn);
 	if (error < 0)
 		goto give;
 	error = fo->fo_attach == NULL ? 0 : fo->fo_attach(kq, kn);
@@ -383,19 +394,47 @@ give:
 }
 
 static int
-knote_update(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
+knote_touch(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
     const struct kevent *kev)
 {
-	int error;
-
-	if (fo->fo_touch != NULL) {
-		error = fo->fo_touch(kq, kn, kev);
-		if (error < 0)
-			return error;
-	} else if ((kev->flags & EV_ADD) != 0 || kev->fflags != 0) {
+	if (fo->fo_touch != NULL)
+		return fo->fo_touch(kq, kn, kev);
+	if ((kev->flags & EV_ADD) != 0 || kev->fflags != 0) {
 		kn->kn_sfflags = kev->fflags;
 		kn->kn_sdata = kev->data;
 	}
+	return 0;
+}
+
+/* The same with ext, which the filter may look at: if it fails, the old one stays. */
+static int
+knote_touch_ext(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
+    const struct kevent *kev, const struct ext *ext)
+{
+	struct ext_table *table = &kq->kq_pool.kp_ext;
+	struct ext before;
+	int error;
+
+	if (ext == NULL || (kev->flags & EV_KEEPUDATA) != 0)
+		return knote_touch(kq, fo, kn, kev);
+	before = *ext_get(table, kn->kn_slot);
+	error = ext_set(table, kn->kn_slot, ext);
+	if (error < 0)
+		return error;
+	error = knote_touch(kq, fo, kn, kev);
+	if (error < 0)
+		ext_set(table, kn->kn_slot, &before);
+	return error;
+}
+
+static int
+knote_update(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
+    const struct kevent *kev, const struct ext *ext)
+{
+	int error = knote_touch_ext(kq, fo, kn, kev, ext);
+
+	if (error < 0)
+		return error;
 	if ((kev->flags & EV_KEEPUDATA) == 0)
 		kn->kn_udata = kev->udata;
 	if ((kev->flags & EV_FORCEONESHOT) != 0) {
@@ -423,8 +462,20 @@ knote_missing(const struct filterops *fo, uintptr_t ident)
 	return -ENOENT;
 }
 
+/* An answer is an entry with EV_RECEIPT and without EV_ERROR, as libkqueue's are. */
+static int
+knote_answer(const struct filterops *fo, struct kevent *kev)
+{
+	int error = (kev->flags & EV_ADD) == 0 ? -ENOENT : fo->fo_answer(kev);
+
+	if (error < 0)
+		return error;
+	kev->flags |= EV_RECEIPT;
+	return KNOTE_ANSWERED;
+}
+
 int
-knote_change(struct kqueue *kq, const struct kevent *kev)
+knote_change(struct kqueue *kq, struct kevent *kev, const struct ext *ext)
 {
 	const struct filterops *fo = filter_find(kev->filter);
 	struct knote *kn;
@@ -433,6 +484,8 @@ knote_change(struct kqueue *kq, const struct kevent *kev)
 	if (fo == NULL || (kev->flags & (EV_ENABLE | EV_DISABLE)) == (EV_ENABLE | EV_DISABLE) ||
 	    (kev->flags & (EV_ADD | EV_KEEPUDATA)) == (EV_ADD | EV_KEEPUDATA))
 		return -EINVAL;
+	if (fo->fo_answer != NULL)
+		return knote_answer(fo, kev);
 	if (fo->fo_fd && (kev->ident > INT_MAX))
 		return -EBADF;
 	if (fo->fo_fd)
@@ -443,7 +496,7 @@ knote_change(struct kqueue *kq, const struct kevent *kev)
 		return 0;
 	}
 	if (kn != NULL) {
-		error = knote_update(kq, fo, kn, kev);
+		error = knote_update(kq, fo, kn, kev, ext);
 		if (!fo->fo_fd || (error != -ENOENT && error != -EBADF))
 			return error;
 		/* The descriptor was closed unseen; its number may be another's by now. */
@@ -451,13 +504,13 @@ knote_change(struct kqueue *kq, const struct kevent *kev)
 	}
 	if ((kev->flags & EV_ADD) == 0)
 		return knote_missing(fo, kev->ident);
-	return knote_add(kq, fo, kev);
+	return knote_add(kq, fo, kev, ext);
 }
 
 /* Delivery. */
 
 bool
-knote_deliver(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent *out)
+knote_deliver(struct kqueue *kq, struct knote *kn, uint32_t revents, struct eventlist *out)
 {
 	const struct filterops *fo = filter_of(kn);
 	struct kevent event = {
@@ -469,7 +522,7 @@ knote_deliver(struct kqueue *kq, struct knote *kn, uint32_t revents, struct keve
 	if (!fo->fo_event(kq, kn, revents, &event) && (kn->kn_status & KN_FORCED) == 0)
 		return false;
 	event.flags |= kn->kn_flags;
-	memcpy(out, &event, sizeof(event));
+	eventlist_put(out, &event, knote_ext(kq, kn));
 	if ((kn->kn_flags & EV_ONESHOT) != 0) {
 		knote_remove(kq, kn);
 		return true;
@@ -489,25 +542,23 @@ knote_deliver(struct kqueue *kq, struct knote *kn, uint32_t revents, struct keve
 	return true;
 }
 
-int
-knote_collect(struct kqueue *kq, struct kevent *out, int n, struct knote_list *done)
+void
+knote_collect(struct kqueue *kq, struct eventlist *out, int n, struct knote_list *done)
 {
+	int end = out->el_count + n;
 	struct knote *kn;
-	int count = 0;
 
-	while (count < n && (kn = kq->kq_ready.kl_first) != NULL) {
-		if (!knote_deliver(kq, kn, 0, out + count)) {
+	while (out->el_count < end && (kn = kq->kq_ready.kl_first) != NULL) {
+		if (!knote_deliver(kq, kn, 0, out)) {
 			knote_deactivate(kq, kn);
 			continue;
 		}
-		count++;
 		/* Still there (a freed one has no filter) and ready: for the next call. */
 		if (kn->kn_filter != 0 && (kn->kn_status & KN_QUEUED) != 0) {
 			knote_list_remove(&kq->kq_ready, kn);
 			knote_list_add(done, kn);
 		}
 	}
-	return count;
 }
 
 /* Removal. */
@@ -564,6 +615,7 @@ knote_free_all(struct kqueue *kq)
 		mem_free(pool->kp_chunk[i]);
 	mem_free(pool->kp_chunk);
 	mem_free(kq->kq_hash.kh_bucket);
+	ext_free(&pool->kp_ext);
 	memset(pool, 0, sizeof(*pool));
 	memset(&kq->kq_hash, 0, sizeof(kq->kq_hash));
 }

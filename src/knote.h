@@ -10,11 +10,14 @@
 #ifndef KQ_KNOTE_H
 #define KQ_KNOTE_H
 
+#include "ext.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/event.h>
 
+struct eventlist;
 struct kqueue;
 struct filterops;
 
@@ -60,6 +63,7 @@ struct knote_pool {
 	uint32_t	kp_chunks;
 	uint32_t	kp_free;	/* first free slot, chained by kn_next; 0: none */
 	uint32_t	kp_used;	/* slots handed out so far, free or not */
+	struct ext_table kp_ext;	/* what kevent64() gave besides, by slot */
 };
 
 #define KNOTE_CHUNK_SHIFT 6
@@ -118,8 +122,12 @@ knote_list_append(struct knote_list *list, struct knote_list *more)
 	more->kl_first = more->kl_last = NULL;
 }
 
-/* One change of a changelist: 0 or -errno. */
-int	knote_change(struct kqueue *kq, const struct kevent *kev);
+/*
+ * One change of a changelist: 0 or -errno.  ext: of kevent64(), else NULL.
+ * KNOTE_ANSWERED: *kev is now an entry that answers it.
+ */
+#define KNOTE_ANSWERED	1
+int	knote_change(struct kqueue *kq, struct kevent *kev, const struct ext *ext);
 
 /* Its source says that something happened: it becomes ready if it is enabled. */
 void	knote_activate(struct kqueue *kq, struct knote *kn);
@@ -131,24 +139,27 @@ void	knote_note(struct kqueue *kq, struct knote *kn, uint32_t hint);
 void	knote_deactivate(struct kqueue *kq, struct knote *kn);
 
 /*
- * If kn's condition holds, writes its event to *out, does what its flags say
+ * If kn's condition holds, appends its event to out, does what its flags say
  * (EV_ONESHOT removes it) and returns true.  revents: what epoll said of its
  * descriptor, 0 if it was not epoll that spoke.
  */
 bool	knote_deliver(struct kqueue *kq, struct knote *kn, uint32_t revents,
-	    struct kevent *out);
+	    struct eventlist *out);
 
 /*
- * Takes up to n events from the ready list; their count.  What stays ready is
- * moved to done, so that no knote comes twice in a call.
+ * Takes up to n events from the ready list, as many as out has room for.  What
+ * stays ready is moved to done, so that no knote comes twice in a call.
  */
-int	knote_collect(struct kqueue *kq, struct kevent *out, int n, struct knote_list *done);
+void	knote_collect(struct kqueue *kq, struct eventlist *out, int n, struct knote_list *done);
 
 /* Looks at the files whose state no source tells. */
 void	knote_look_all(struct kqueue *kq);
 
 /* Looks at the condition of every knote, or has epoll look. */
 void	knote_rescan(struct kqueue *kq);
+
+/* What kevent64() gave besides: ext_none if nothing. */
+const struct ext *knote_ext(const struct kqueue *kq, const struct knote *kn);
 
 /* Removes a knote: its source forgets it, its slot is free. */
 void	knote_remove(struct kqueue *kq, struct knote *kn);

@@ -584,15 +584,25 @@ kqueue_unlock(struct kqueue *kq)
 	lock_drop(&kq->kq_lock);
 }
 
+static _Atomic bool fork_cleanup = true;
+
+bool
+kqueue_set_fork_cleanup(bool on)
+{
+	return atomic_exchange(&fork_cleanup, on);
+}
+
 /*
- * The child closes its copies of what was the queues'.  ADD shows whether a
- * number is still a queue's without touching the epoll, which is the parent's.
+ * The child closes its copies of what was the queues', if it cleans up.  ADD
+ * shows whether a number is still a queue's without touching the epoll, which
+ * is the parent's.
  */
 static void
 kqueue_close_inherited(void)
 {
 	struct epoll_event item = { .events = 0 };
 	struct fdentry *entry;
+	bool cleanup = atomic_load(&fork_cleanup);
 	int bell = atomic_load(&pool_eventfd);
 
 	for (int fd = 0; fd <= fdtable_highest(); fd++) {
@@ -601,14 +611,15 @@ kqueue_close_inherited(void)
 			fd |= (int)FDTABLE_CHUNK - 1;
 			continue;
 		}
-		if (atomic_load_explicit(&entry->fe_queue, memory_order_relaxed) != NULL &&
+		if (cleanup && atomic_load_explicit(&entry->fe_queue, memory_order_relaxed) != NULL &&
 		    epoll_ctl(fd, EPOLL_CTL_ADD, bell, &item) == -1 && errno == EEXIST)
 			hidden_close(fd);
-		if (atomic_load_explicit(&entry->fe_hidden, memory_order_relaxed) && fd != bell)
+		if (cleanup && atomic_load_explicit(&entry->fe_hidden, memory_order_relaxed) &&
+		    fd != bell)
 			hidden_close(fd);
 		fdtable_forget(entry);
 	}
-	if (bell >= 0)
+	if (cleanup && bell >= 0)
 		hidden_close(bell);
 }
 
@@ -630,7 +641,8 @@ kqueue_forget_parent(void)
 		atomic_store(&kq->kq_state, KQ_LEFT);
 		atomic_store(&kq->kq_lock.lk_word, 0);
 		kq->kq_ep = -1;
-		atomic_store(&kq->kq_nested, -1);
+		for (unsigned lane = 1; lane < WATCH_LANES; lane++)
+			atomic_store(&kq->kq_nested[lane - 1], -1);
 	}
 	atomic_store(&pool_all, NULL);
 	atomic_store(&pool_free, NULL);

@@ -152,6 +152,12 @@ int	kqueue_eventfd(void);
  */
 void	kqueue_descriptor_closes(int fd);
 
+/*
+ * Whether a forked child closes and frees its copies of the queues.  If not, they
+ * are none of its queues all the same.  What was set before.
+ */
+bool	kqueue_set_fork_cleanup(bool on);
+
 /* The first of all queues there are or were, in any state, linked by kq_next. */
 struct kqueue *kqueue_first(void);
 

@@ -49,6 +49,36 @@ kq_ev_set(struct kevent *kq_kevp, uintptr_t kq_ident, short kq_filter,
 #define EV_SET(kevp_, ident_, filter_, flags_, fflags_, data_, udata_) \
 	kq_ev_set((kevp_), (ident_), (filter_), (flags_), (fflags_), (data_), (udata_))
 
+/* For kevent64(): the same, with two numbers more (macOS). */
+struct kevent64_s {
+	uint64_t	ident;
+	int16_t		filter;
+	uint16_t	flags;
+	uint32_t	fflags;
+	int64_t		data;
+	uint64_t	udata;
+	uint64_t	ext[2];		/* the caller's, handed back as they came */
+};
+
+/* EV_SET64(kevp, ident, filter, flags, fflags, data, udata, ext0, ext1), likewise (macOS). */
+static inline void
+kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
+    uint16_t kq_flags, uint32_t kq_fflags, int64_t kq_data, uint64_t kq_udata,
+    uint64_t kq_ext0, uint64_t kq_ext1)
+{
+	kq_kevp->ident = kq_ident;
+	kq_kevp->filter = kq_filter;
+	kq_kevp->flags = kq_flags;
+	kq_kevp->fflags = kq_fflags;
+	kq_kevp->data = kq_data;
+	kq_kevp->udata = kq_udata;
+	kq_kevp->ext[0] = kq_ext0;
+	kq_kevp->ext[1] = kq_ext1;
+}
+#define EV_SET64(kevp_, ident_, filter_, flags_, fflags_, data_, udata_, ext0_, ext1_) \
+	kq_ev_set64((kevp_), (ident_), (filter_), (flags_), (fflags_), (data_), (udata_), \
+	    (ext0_), (ext1_))
+
 /* Filters.  The numbers are libkqueue's where it has the filter. */
 #define EVFILT_READ		(-1)	/* data to read; ident: descriptor */
 #define EVFILT_WRITE		(-2)	/* room to write; ident: descriptor */
@@ -57,6 +87,7 @@ kq_ev_set(struct kevent *kq_kevp, uintptr_t kq_ident, short kq_filter,
 #define EVFILT_SIGNAL		(-6)	/* a signal's arrival; ident: signal number */
 #define EVFILT_TIMER		(-7)	/* time passing; ident: any number */
 #define EVFILT_USER		(-11)	/* triggered by the program; ident: any number */
+#define EVFILT_LIBKQUEUE	(-12)	/* the library itself; ident: any number (libkqueue) */
 #define EVFILT_EMPTY		(-13)	/* all that was sent has left; ident: socket (FreeBSD) */
 #define EVFILT_EXCEPT		(-15)	/* urgent data; ident: descriptor (macOS, OpenBSD) */
 #define EVFILT_SYSCOUNT		16	/* filters are numbered -1 to -EVFILT_SYSCOUNT */
@@ -115,6 +146,7 @@ kq_ev_set(struct kevent *kq_kevp, uintptr_t kq_ident, short kq_filter,
 #define NOTE_ABSOLUTE		0x00000008u	/* data is a date; one-shot (macOS) */
 #define NOTE_MSECONDS		0x00000010u	/* FreeBSD */
 #define NOTE_ABSTIME		0x00000020u	/* data is a date; follows the wall clock (FreeBSD) */
+#define NOTE_LEEWAY		0x00000040u	/* may be so late: ext[1] of kevent64() (macOS) */
 
 /* EVFILT_USER: what to do with the 24 stored flags, and the trigger.  FreeBSD. */
 #define NOTE_FFNOP		0x00000000u	/* leave them */
@@ -126,6 +158,20 @@ kq_ev_set(struct kevent *kq_kevp, uintptr_t kq_ident, short kq_filter,
 #define NOTE_TRIGGER		0x01000000u	/* make the event happen */
 
 /*
+ * EVFILT_LIBKQUEUE: questions and settings, one a change, with EV_ADD.  Each is
+ * answered with an entry; settings, which are the process's, tell in data what
+ * was set before.  libkqueue.
+ */
+#define NOTE_VERSION		0x00000001u	/* data: version of libkqueue kept to, MMmmpprr */
+#define NOTE_VERSION_STR	0x00000002u	/* udata: the same as a string */
+#define NOTE_THREAD_SAFE	0x00000003u	/* data: 0, 1; threads are safe with either */
+#define NOTE_FORK_CLEANUP	0x00000004u	/* data: 0, a forked child keeps dead queues' memory */
+#define NOTE_DEBUG		0x00000005u	/* data: 1, a line is printed for each call */
+#define NOTE_DEBUG_PREFIX	0x00000006u	/* data: what lines begin with, a char * */
+#define NOTE_DEBUG_FUNC		0x00000007u	/* data: a void (*)(const char *fmt, ...) to print */
+#define NOTE_FILE_POLL_INTERVAL	0x00000008u	/* ENOSYS, as libkqueue says on Linux */
+
+/*
  * open(2) flag: for watching only, not for reading (macOS).  Linux's O_PATH,
  * spelled out because <fcntl.h> shows that name only with _GNU_SOURCE.
  */
@@ -135,6 +181,11 @@ kq_ev_set(struct kevent *kq_kevp, uintptr_t kq_ident, short kq_filter,
 
 /* kqueuex() flag. */
 #define KQUEUE_CLOEXEC		0x00000001u	/* always the case here (FreeBSD 14) */
+
+/* kevent64() flags (macOS). */
+#define KEVENT_FLAG_NONE	0x00000000u
+#define KEVENT_FLAG_IMMEDIATE	0x00000001u	/* do not wait, whatever the timeout */
+#define KEVENT_FLAG_ERROR_EVENTS 0x00000002u	/* answer the changes, collect no events */
 
 /* A new queue's descriptor, close-on-exec; or -1: EMFILE, ENFILE, ENOMEM. */
 int	kqueue(void);
@@ -166,6 +217,11 @@ int	kevent(int kq, const struct kevent *changelist, int nchanges,
 #if defined(__cplusplus) && defined(__GNUC__)
 #pragma GCC diagnostic pop
 #endif
+
+/* The same with the wider structure; flags: KEVENT_FLAG_..., others EINVAL (macOS). */
+int	kevent64(int kq, const struct kevent64_s *changelist, int nchanges,
+	    struct kevent64_s *eventlist, int nevents, unsigned int flags,
+	    const struct timespec *timeout);
 
 #ifdef __cplusplus
 }

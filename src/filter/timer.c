@@ -69,7 +69,7 @@ timer_plan(uint32_t fflags, int64_t data, bool oneshot, struct schedule *s)
 	bool date = (fflags & TIMER_DATES) != 0;
 	int64_t span, unit = timer_unit(fflags), today;
 
-	if ((fflags & ~(TIMER_UNITS | TIMER_DATES)) != 0 || unit == 0 ||
+	if ((fflags & ~(TIMER_UNITS | TIMER_DATES | NOTE_LEEWAY)) != 0 || unit == 0 ||
 	    (fflags & TIMER_DATES) == TIMER_DATES || (data < 0 && !date))
 		return -EINVAL;
 	if (data == 0 && !date && !oneshot)
@@ -89,6 +89,27 @@ timer_plan(uint32_t fflags, int64_t data, bool oneshot, struct schedule *s)
 	return 0;
 }
 
+/*
+ * When to wake up for kn_data: with leeway, the moment of those it allows that is
+ * roundest in binary.  Neighbours find the same one, without knowing each other.
+ */
+static int64_t
+timer_wake(struct kqueue *kq, const struct knote *kn)
+{
+	uint64_t given = knote_ext(kq, kn)->x_value[1];
+	int64_t when = kn->kn_data, late, last;
+	int bit;
+
+	if ((kn->kn_sfflags & NOTE_LEEWAY) == 0 || given == 0 || when <= 0)
+		return when;
+	if (__builtin_mul_overflow(given, timer_unit(kn->kn_sfflags), &late))
+		late = INT64_MAX;
+	last = timer_later(when, late);
+	/* Above the highest bit in which they differ, all moments between are alike. */
+	bit = 63 - __builtin_clzll((unsigned long long)((when - 1) ^ last));
+	return last >> bit << bit;
+}
+
 /* Waits for kn_data, unless that is past.  It has room in the heap. */
 static void
 timer_wait(struct kqueue *kq, struct knote *kn, int64_t now)
@@ -96,7 +117,7 @@ timer_wait(struct kqueue *kq, struct knote *kn, int64_t now)
 	bool enabled = (kn->kn_status & KN_DISABLED) == 0;
 	bool due = kn->kn_data <= now;
 
-	timerfd_add(kq, kn, timer_date(kn), enabled && !due ? kn->kn_data : TIMERFD_NEVER);
+	timerfd_add(kq, kn, timer_date(kn), enabled && !due ? timer_wake(kq, kn) : TIMERFD_NEVER);
 	if (due)
 		knote_note(kq, kn, 0);
 }
@@ -210,7 +231,7 @@ timer_delivered(struct kqueue *kq, struct knote *kn, const struct kevent *out)
 		return;		/* a date stays past */
 	/* With EV_DISPATCH it is disabled next. */
 	if ((kn->kn_flags & EV_DISPATCH) == 0)
-		timerfd_add(kq, kn, timer_date(kn), kn->kn_data);
+		timerfd_add(kq, kn, timer_date(kn), timer_wake(kq, kn));
 }
 
 static void

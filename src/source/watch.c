@@ -13,6 +13,7 @@
  */
 #include "source/watch.h"
 
+#include "eventlist.h"
 #include "fdtable.h"
 #include "filter.h"
 #include "kqueue.h"
@@ -302,16 +303,16 @@ watch_put_off(struct kqueue *kq, int fd, struct watch *w, struct knote *kn)
 		watch_rotate(kq, w);
 }
 
-int
+void
 watch_report(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
-    struct kevent *out, int room)
+    struct eventlist *out, int room)
 {
 	struct watch *w = watch_reported(kq, lane, tag);
-	int fd = (int)(uint32_t)tag, count = 0;
+	int fd = (int)(uint32_t)tag, before = out->el_count;
 	struct knote *kn;
 
 	if (w == NULL)
-		return 0;
+		return;
 	if ((w->w_armed[lane] & WATCH_ONESHOT) != 0)
 		w->w_armed[lane] = WATCH_PRESENT;
 	if (w->w_call != kq->kq_call)
@@ -325,19 +326,17 @@ watch_report(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
 		next = kn->kn_next;
 		if (!watch_concerns(w, kn, lane, revents))
 			continue;
-		if (count >= room) {
+		if (out->el_count - before >= room) {
 			watch_put_off(kq, fd, w, kn);
 			break;
 		}
-		if (knote_deliver(kq, kn, revents, out + count)) {
-			count++;
+		if (knote_deliver(kq, kn, revents, out)) {
 			if (kn->kn_filter != 0)
 				watch_after(kq, fd, kn, true);
 		} else {
 			watch_after(kq, fd, kn, false);
 		}
 	}
-	return count;
 }
 
 int

@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct kevent;
+struct eventlist;
 struct knote;
 struct kqueue;
 
@@ -70,11 +70,11 @@ void	watch_void(struct watch *w);
 void	watch_forget(struct kqueue *kq, int fd, struct knote *kn);
 
 /*
- * Epoll reports an item of a lane: delivers what its knotes have to say, at
- * most room events; their count.  An item is reported once in a call.
+ * Epoll reports an item of a lane: delivers what its knotes have to say, as far
+ * as out has room.  An item is reported once in a call.
  */
-int	watch_report(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
-	    struct kevent *out, int room);
+void	watch_report(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
+	    struct eventlist *out, int room);
 
 /*
  * The same, but nothing is delivered: how many level-triggered knotes are ready.

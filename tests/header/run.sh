@@ -28,7 +28,9 @@ header="
 #include <sys/event.h>"
 uses="
 int use(struct kevent *);
-int use(struct kevent *k) { EV_SET(k, 1, EVFILT_USER, EV_ADD, 0, 0, 0); return kevent(0, k, 1, k, 1, 0); }"
+int use(struct kevent *k) { EV_SET(k, 1, EVFILT_USER, EV_ADD, 0, 0, 0); return kevent(0, k, 1, k, 1, 0); }
+int use64(struct kevent64_s *);
+int use64(struct kevent64_s *k) { EV_SET64(k, 1, EVFILT_USER, EV_ADD, 0, 0, 0, 0, 0); return kevent64(0, k, 1, k, 1, KEVENT_FLAG_IMMEDIATE, 0); }"
 
 echo "$header" >"$work/alone.c"
 echo "$header$header$uses" >"$work/twice.c"
