@@ -51,7 +51,7 @@ pool_take(void)
 	kq = mem_alloc(sizeof(*kq));
 	if (kq == NULL)
 		return NULL;
-	kq->kq_ep = -1;
+	atomic_init(&kq->kq_ep, -1);
 	atomic_init(&kq->kq_nested, -1);
 	kq->kq_next = atomic_load_explicit(&pool_all, memory_order_relaxed);
 	atomic_store_explicit(&pool_all, kq, memory_order_release);
@@ -71,20 +71,19 @@ pool_give(struct kqueue *kq)
 int
 kqueue_eventfd(void)
 {
-	int fd = atomic_load_explicit(&pool_eventfd, memory_order_acquire);
-	int none = -1;
+	return pool_eventfd;
+}
 
-	if (fd >= 0)
-		return fd;
+/* pool_lock is held. */
+static int
+pool_open_eventfd(void)
+{
+	int fd;
+
+	if (pool_eventfd >= 0)
+		return 0;
 	fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (fd == -1)
-		return -errno;
-	fd = hidden_move(fd);
-	if (fd >= 0 && !atomic_compare_exchange_strong(&pool_eventfd, &none, fd)) {
-		hidden_close(fd);
-		fd = none;
-	}
-	return fd;
+	return fd == -1 ? -errno : hidden_move(fd, &pool_eventfd);
 }
 
 /* Links a number to its queue, in the table. */
@@ -120,10 +119,42 @@ static void
 bell_arm(struct kqueue *kq, uint32_t events)
 {
 	struct epoll_event item = { .events = events, .data.u64 = bell_tag(kq) };
+	int saved = errno, bell;
+
+	do {
+		bell = pool_eventfd;
+		epoll_ctl(kq->kq_ep, EPOLL_CTL_MOD, bell, &item);
+	} while (bell != pool_eventfd);
+	errno = saved;
+}
+
+/*
+ * The bell has another number: it is added, as a level, so that somebody wakes
+ * and has kq_bell put right.
+ */
+static void
+bell_follow(struct kqueue *kq, int old)
+{
 	int saved = errno;
 
-	epoll_ctl(kq->kq_ep, EPOLL_CTL_MOD, pool_eventfd, &item);
+	atomic_store(&kq->kq_bell_moved, true);
+	kqueue_source_add(kq, pool_eventfd, EPOLLIN, bell_tag(kq));
+	epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, old, NULL);
 	errno = saved;
+}
+
+/* The queue's lock is held. */
+static void
+bell_put_right(struct kqueue *kq)
+{
+	int saved = errno;
+
+	if (!atomic_exchange(&kq->kq_bell_moved, false))
+		return;
+	kqueue_source_add(kq, pool_eventfd, EPOLLIN, bell_tag(kq));
+	errno = saved;
+	bell_arm(kq, EPOLLIN);
+	kq->kq_bell = BELL_LEVEL;
 }
 
 /* Rings an armed bell again: epoll wakes nobody for an item that it has listed already. */
@@ -176,33 +207,34 @@ kqueue_get_nested(struct kqueue *kq)
 	fd = epoll_create1(EPOLL_CLOEXEC);
 	if (fd == -1)
 		return -errno;
-	fd = hidden_move(fd);
-	if (fd < 0)
-		return fd;
-	error = kqueue_source_add(kq, fd, EPOLLIN, SOURCE_TAG(SOURCE_NESTED, 0));
+	error = hidden_move(fd, &kq->kq_nested);
+	if (error < 0)
+		return error;
+	error = kqueue_source_add(kq, kq->kq_nested, EPOLLIN, SOURCE_TAG(SOURCE_NESTED, 0));
 	if (error < 0) {
-		hidden_close(fd);
+		hidden_free(&kq->kq_nested);
 		return error;
 	}
-	kq->kq_nested = fd;
-	return fd;
+	return kq->kq_nested;
 }
 
 /* The epoll behind number U gets a number of our own, and the bell. */
 static int
 kqueue_equip(struct kqueue *kq, int number)
 {
-	int bell = kqueue_eventfd();
-	int error;
+	int error = pool_open_eventfd();
+	int bell;
 
-	if (bell < 0)
-		return bell;
-	kq->kq_ep = hidden_dup(number);
-	if (kq->kq_ep < 0)
-		return kq->kq_ep;
+	if (error == 0)
+		error = hidden_dup(number, &kq->kq_ep);
+	if (error < 0)
+		return error;
+	bell = pool_eventfd;
 	error = kqueue_source_add(kq, bell, 0, bell_tag(kq));
 	if (error < 0)
-		hidden_close(kq->kq_ep);
+		hidden_free(&kq->kq_ep);
+	else if (bell != pool_eventfd)
+		bell_follow(kq, bell);
 	return error;
 }
 
@@ -242,6 +274,7 @@ kqueue_make(void)
 	if (kq != NULL) {
 		kq->kq_id = ++pool_last_id;
 		kq->kq_number = number;
+		kq->kq_bell_moved = false;
 		error = kqueue_equip(kq, number);
 	}
 	if (error == 0) {
@@ -367,10 +400,8 @@ kqueue_end(struct kqueue *kq)
 	timerfd_free(kq);
 	inotify_free(kq);
 	sigaction_free(kq);
-	if (kq->kq_nested >= 0)
-		hidden_close(kq->kq_nested);
-	hidden_close(kq->kq_ep);
-	kq->kq_nested = kq->kq_ep = -1;
+	hidden_free(&kq->kq_nested);
+	hidden_free(&kq->kq_ep);
 	kq->kq_signalled = false;
 	lock_drop(&kq->kq_lock);
 	pool_give(kq);
@@ -441,6 +472,35 @@ kqueue_descriptor_closes(int fd)
 	errno = saved;
 }
 
+/*
+ * A bell is the process's, and an item of every queue.  What a handler of this
+ * thread closes meanwhile is ended later, as if we had interrupted the library.
+ */
+int
+kqueue_yield(int fd)
+{
+	bool bell = fd == pool_eventfd, signals = sigaction_is_bell(fd);
+	int saved = errno, error;
+
+	/* A child of vfork() runs in our memory but has descriptors of its own. */
+	if (getpid() != atomic_load_explicit(&pool_process, memory_order_relaxed))
+		return 0;
+	lock_depth++;
+	error = hidden_yield(fd);
+	if (error == 0 && (bell || signals))
+		for (struct kqueue *kq = kqueue_first(); kq != NULL; kq = kq->kq_next) {
+			atomic_fetch_add(&kq->kq_refs, 1);
+			if (bell)
+				bell_follow(kq, fd);
+			else
+				sigaction_follow_bell(kq, fd);
+			kqueue_leave(kq);
+		}
+	lock_depth--;
+	errno = saved;
+	return error;
+}
+
 /* Removes what is registered on numbers that were closed. */
 static void
 kqueue_reap(struct kqueue *kq)
@@ -463,6 +523,8 @@ kqueue_lock(struct kqueue *kq)
 	if (atomic_load_explicit(&kq->kq_closed, memory_order_acquire) != 0 ||
 	    atomic_load_explicit(&kq->kq_scan, memory_order_acquire))
 		kqueue_reap(kq);
+	if (atomic_load_explicit(&kq->kq_bell_moved, memory_order_acquire))
+		bell_put_right(kq);
 }
 
 void
@@ -532,6 +594,7 @@ kqueue_fork_child(void)
 	lock_depth = 0;
 	atomic_store(&pool_lock.lk_word, 0);
 	atomic_store(&pool_process, getpid());
+	hidden_fork_child();
 	sigaction_fork_child();
 	kqueue_fork_close_numbers();
 	for (kq = kqueue_first(); kq != NULL; kq = kq->kq_next) {

@@ -38,9 +38,10 @@ struct kqueue {
 	_Atomic int	kq_closed;	/* (a) 1 + a watched number that was closed; chained */
 	_Atomic bool	kq_scan;	/* (a) some number watched by several queues was closed */
 	_Atomic bool	kq_signalled;	/* (a) a watched signal arrived */
-	int		kq_ep;		/* (i) the epoll, by a number of our own */
+	_Atomic int	kq_ep;		/* (i) the epoll, by a number of our own (hidden.h) */
 	_Atomic int	kq_nested;	/* (k) a second epoll inside it, or -1; read by close() */
 	uint8_t		kq_bell;	/* (k) enum kqueue_bell */
+	_Atomic bool	kq_bell_moved;	/* (a) the bell has another number: kq_bell is void */
 	bool		kq_news;	/* (k) kq_ready has a knote that the bell has not told */
 	_Atomic bool	kq_counted;	/* (a) it is in another queue */
 	uint16_t	kq_call;	/* (k) numbers the calls that collect */
@@ -134,9 +135,15 @@ int	kqueue_source_add(struct kqueue *kq, int fd, uint32_t events, uint64_t tag);
 /*
  * The process's shared eventfd, always readable, never read: as an item of a
  * queue's epoll, armed and disarmed with EPOLL_CTL_MOD, it is a bell that
- * costs no descriptor and that a signal handler may ring.  -errno if none.
+ * costs no descriptor and that a signal handler may ring.
  */
 int	kqueue_eventfd(void);
+
+/*
+ * The program takes this number for itself: if it is one of the library's own,
+ * that moves.  0 or -errno.  Takes no lock, fit for signal handlers.
+ */
+int	kqueue_yield(int fd);
 
 /*
  * The program is about to close this number (interpose/close.c): registrations

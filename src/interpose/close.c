@@ -59,18 +59,35 @@ close(int fd)
 	return next.close != NULL ? next.close(fd) : (int)syscall(SYS_close, fd);
 }
 
-/* dup2() and dup3() close the number they are given; not if they are going to fail. */
-static void
+/*
+ * dup2() and dup3() close the number they are given; not if they are going to
+ * fail.  If it is one of ours, the program gets it, and ours moves.
+ */
+static int
 close_replaced(int from, int to)
 {
-	if (from != to && fdtable_noted(to) && fcntl(from, F_GETFD) != -1)
-		kqueue_descriptor_closes(to);
+	int error;
+
+	if (fdtable_hidden(from)) {
+		errno = EBADF;
+		return -1;
+	}
+	if (from == to || !fdtable_noted(to) || fcntl(from, F_GETFD) == -1)
+		return 0;
+	error = fdtable_hidden(to) ? kqueue_yield(to) : 0;
+	if (error < 0) {
+		errno = -error;
+		return -1;
+	}
+	kqueue_descriptor_closes(to);
+	return 0;
 }
 
 KQ_WRAPPER int
 dup2(int from, int to)
 {
-	close_replaced(from, to);
+	if (close_replaced(from, to) == -1)
+		return -1;
 	if (next.dup2 != NULL)
 		return next.dup2(from, to);
 	if (from == to)
@@ -81,8 +98,8 @@ dup2(int from, int to)
 KQ_WRAPPER int
 dup3(int from, int to, int flags)
 {
-	if ((flags & ~O_CLOEXEC) == 0)
-		close_replaced(from, to);
+	if ((flags & ~O_CLOEXEC) == 0 && close_replaced(from, to) == -1)
+		return -1;
 	return next.dup3 != NULL ? next.dup3(from, to, flags) :
 	    (int)syscall(SYS_dup3, from, to, flags);
 }
