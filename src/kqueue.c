@@ -30,6 +30,7 @@ static _Atomic bool pool_unended;		/* some queue waits to be ended in a safe pla
 
 static void kqueue_end(struct kqueue *kq);
 static void kqueue_number_closes(struct fdentry *entry);
+static void kqueue_number_gone(struct kqueue *kq);
 static void kqueue_reap(struct kqueue *kq);
 
 struct kqueue *
@@ -304,7 +305,7 @@ kqueue_make(void)
  * a descriptor are listed in /proc, and the bell's says whose queue it is.
  */
 static struct kqueue *
-kqueue_of_duplicate(int fd)
+kqueue_of_duplicate(int fd, uint32_t *id)
 {
 	char path[48], line[256];
 	struct kqueue *kq = NULL;
@@ -321,35 +322,84 @@ kqueue_of_duplicate(int fd)
 		    tfd != pool_eventfd || !SOURCE_IS(data) ||
 		    SOURCE_KIND(data) != SOURCE_BELL)
 			continue;
+		*id = (uint32_t)(data >> 32);
 		for (kq = kqueue_first(); kq != NULL; kq = kq->kq_next)
-			if (kqueue_is_open(kq) && kq->kq_id == data >> 32)
+			if (kqueue_is_open(kq) && kq->kq_id == *id)
 				break;
 	}
 	fclose(info);
 	return kq;
 }
 
-/* The table learns of a duplicate; it counts like the number kqueue() gave. */
+/* One number more leads to the queue, unless the last one is gone.  The caller has a reference. */
+static bool
+kqueue_number_comes(struct kqueue *kq)
+{
+	uint32_t numbers = atomic_load(&kq->kq_numbers);
+
+	while (numbers != 0)
+		if (atomic_compare_exchange_weak(&kq->kq_numbers, &numbers, numbers + 1))
+			return true;
+	return false;
+}
+
+struct kqueue *
+kqueue_duplicate(int fd)
+{
+	struct fdentry *entry = fdtable_find(fd);
+	struct kqueue *kq = fdtable_queue(fd);
+
+	/* A child of vfork() runs in our memory but has descriptors of its own. */
+	if (kq == NULL || getpid() != atomic_load_explicit(&pool_process, memory_order_relaxed))
+		return NULL;
+	atomic_fetch_add(&kq->kq_refs, 1);
+	if (atomic_load(&entry->fe_queue) == kq && kqueue_number_comes(kq))
+		return kq;
+	kqueue_leave(kq);
+	return NULL;
+}
+
+void
+kqueue_duplicated(struct kqueue *kq, int copy)
+{
+	struct fdentry *entry = copy < 0 ? NULL : fdtable_get(copy);
+	int saved = errno;
+
+	/* A queue closed unseen may still be linked there. */
+	if (entry == NULL) {
+		kqueue_number_gone(kq);
+	} else if (!pool_link(entry, copy, kq)) {
+		kqueue_number_closes(entry);
+		if (!pool_link(entry, copy, kq))
+			kqueue_number_gone(kq);
+	}
+	kqueue_leave(kq);
+	errno = saved;
+}
+
+/* The table learns of a duplicate that nobody saw being made. */
 static struct kqueue *
 kqueue_adopt(int fd)
 {
 	struct kqueue *kq;
 	struct fdentry *entry;
+	uint32_t id = 0;
 	int saved = errno;
 
 	if (fd < 0 || kqueue_first() == NULL)
 		return NULL;
-	kq = kqueue_of_duplicate(fd);
+	kq = kqueue_of_duplicate(fd, &id);
 	entry = kq == NULL ? NULL : fdtable_get(fd);
 	errno = saved;
 	if (entry == NULL)
 		return NULL;
-	atomic_fetch_add(&kq->kq_numbers, 1);
-	if (!kqueue_is_open(kq) || !pool_link(entry, fd, kq)) {
-		atomic_fetch_sub(&kq->kq_numbers, 1);
-		return NULL;
-	}
-	return kq;
+	atomic_fetch_add(&kq->kq_refs, 1);
+	if (!kqueue_is_open(kq) || kq->kq_id != id || !kqueue_number_comes(kq))
+		entry = NULL;
+	else if (!pool_link(entry, fd, kq))
+		kqueue_number_gone(kq);
+	kqueue_leave(kq);
+	return entry == NULL ? NULL : atomic_load(&entry->fe_queue);
 }
 
 struct kqueue *
@@ -407,17 +457,26 @@ kqueue_end(struct kqueue *kq)
 	pool_give(kq);
 }
 
+/* One number less leads to the queue; without any, it is closed. */
 static void
-kqueue_number_closes(struct fdentry *entry)
+kqueue_number_gone(struct kqueue *kq)
 {
-	struct kqueue *kq = atomic_exchange(&entry->fe_queue, NULL);
 	int open = KQ_OPEN;
 
-	if (kq == NULL || atomic_fetch_sub(&kq->kq_numbers, 1) != 1 ||
+	if (atomic_fetch_sub(&kq->kq_numbers, 1) != 1 ||
 	    !atomic_compare_exchange_strong(&kq->kq_state, &open, KQ_CLOSED))
 		return;
 	bell_arm(kq, EPOLLIN);		/* a level wakes every waiter */
 	kqueue_leave(kq);
+}
+
+static void
+kqueue_number_closes(struct fdentry *entry)
+{
+	struct kqueue *kq = atomic_exchange(&entry->fe_queue, NULL);
+
+	if (kq != NULL)
+		kqueue_number_gone(kq);
 }
 
 /* One queue is told that a number it watches closes. */

@@ -152,6 +152,15 @@ int	kqueue_yield(int fd);
  */
 void	kqueue_descriptor_closes(int fd);
 
+/*
+ * The program duplicates a number (interpose/dup.c): before it does, a queue's
+ * gets one more in advance, so that closing the others meanwhile ends nothing;
+ * NULL if it leads to no queue.  Afterwards the number is known, -1 if there is
+ * none.  Takes no lock, fit for signal handlers.
+ */
+struct kqueue *kqueue_duplicate(int fd);
+void	kqueue_duplicated(struct kqueue *kq, int copy);
+
 /* The first of all queues there are or were, in any state, linked by kq_next. */
 struct kqueue *kqueue_first(void);
 

@@ -233,7 +233,7 @@ START_TEST(kqueue_hidden__number_taken_is_not_closed_with_the_queue)
 }
 END_TEST
 
-static volatile bool stop;
+static _Atomic bool stop;
 
 static void *
 use_queue(void *arg)

@@ -18,6 +18,7 @@ next_resolve_all(void)
 {
 #if KQ_INTERPOSE
 	close_resolve();
+	dup_resolve();
 	sigaction_resolve();
 #if KQ_INTERPOSE_STREAMS
 	stream_resolve();

@@ -24,6 +24,7 @@ void	next_resolve_all(void);
 
 /* One for each file of wrappers. */
 void	close_resolve(void);
+void	dup_resolve(void);
 void	stream_resolve(void);
 void	sigaction_resolve(void);
 
