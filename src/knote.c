@@ -489,6 +489,14 @@ knote_deliver(struct kqueue *kq, struct knote *kn, uint32_t revents, struct keve
 	return true;
 }
 
+/* Where closes are not seen: whether nothing is open at the knote's number. */
+static bool
+knote_closed_unseen(const struct knote *kn)
+{
+	return atomic_load_explicit(&kqueue_blind, memory_order_relaxed) &&
+	    filter_of(kn)->fo_fd && fcntl((int)kn->kn_ident, F_GETFD) == -1;
+}
+
 int
 knote_collect(struct kqueue *kq, struct kevent *out, int n, struct knote_list *done)
 {
@@ -496,6 +504,10 @@ knote_collect(struct kqueue *kq, struct kevent *out, int n, struct knote_list *d
 	int count = 0;
 
 	while (count < n && (kn = kq->kq_ready.kl_first) != NULL) {
+		if (knote_closed_unseen(kn)) {
+			knote_remove(kq, kn);
+			continue;
+		}
 		if (!knote_deliver(kq, kn, 0, out + count)) {
 			knote_deactivate(kq, kn);
 			continue;

@@ -28,6 +28,8 @@ static _Atomic int pool_eventfd = -1;
 static _Atomic pid_t pool_process;		/* whose memory this is */
 static _Atomic bool pool_unended;		/* some queue waits to be ended in a safe place */
 
+_Atomic bool kqueue_blind;
+
 static void kqueue_end(struct kqueue *kq);
 static void kqueue_number_closes(struct fdentry *entry);
 static void kqueue_number_gone(struct kqueue *kq);
@@ -256,6 +258,53 @@ kqueue_end_unended(void)
 	}
 }
 
+/*
+ * Whether an open number still leads to a queue.  ADD disturbs no item that is
+ * there, as MOD would; if it is somebody else's epoll, what was added goes again.
+ */
+static bool
+kqueue_at(int fd)
+{
+	struct epoll_event item = { .events = 0 };
+	int saved = errno;
+	bool there;
+
+	if (epoll_ctl(fd, EPOLL_CTL_ADD, pool_eventfd, &item) == 0) {
+		epoll_ctl(fd, EPOLL_CTL_DEL, pool_eventfd, NULL);
+		there = false;
+	} else {
+		there = errno == EEXIST;
+	}
+	errno = saved;
+	return there;
+}
+
+/* What this number leads to, if its queue was not closed unseen. */
+static struct kqueue *
+kqueue_verify(int fd, struct fdentry *entry)
+{
+	struct kqueue *kq = atomic_load(&entry->fe_queue), *was = kq;
+
+	if (kq == NULL || kqueue_at(fd))
+		return kq;
+	if (atomic_compare_exchange_strong(&entry->fe_queue, &was, NULL))
+		kqueue_number_gone(kq);
+	return NULL;
+}
+
+/* Ends the queues that were closed unseen. */
+static void
+kqueue_sweep(void)
+{
+	struct fdentry *entry;
+
+	for (int fd = 0; fd <= pool_highest; fd++) {
+		entry = fdtable_find(fd);
+		if (entry != NULL && atomic_load(&entry->fe_queue) != NULL)
+			kqueue_verify(fd, entry);
+	}
+}
+
 int
 kqueue_make(void)
 {
@@ -263,6 +312,8 @@ kqueue_make(void)
 	struct kqueue *kq;
 	int number, error = -ENOMEM;
 
+	if (atomic_load_explicit(&kqueue_blind, memory_order_relaxed))
+		kqueue_sweep();
 	kqueue_end_unended();
 	number = epoll_create1(EPOLL_CLOEXEC);
 	if (number == -1)
@@ -270,6 +321,8 @@ kqueue_make(void)
 	lock_take(&pool_lock);
 	if (atomic_load_explicit(&pool_process, memory_order_relaxed) == 0)
 		atomic_store_explicit(&pool_process, getpid(), memory_order_relaxed);
+	if (pool_last_id == 0)
+		atomic_store_explicit(&kqueue_blind, !next_in_effect(), memory_order_relaxed);
 	entry = fdtable_get(number);
 	kq = entry == NULL ? NULL : pool_take();
 	if (kq != NULL) {
@@ -291,6 +344,7 @@ kqueue_make(void)
 		}
 	}
 	lock_drop(&pool_lock);
+	kqueue_end_unended();		/* that one */
 	if (error < 0) {
 		if (kq != NULL)
 			pool_give(kq);
@@ -408,7 +462,9 @@ kqueue_enter(int fd)
 	struct fdentry *entry = fdtable_find(fd);
 	struct kqueue *kq = NULL;
 
-	if (entry != NULL)
+	if (entry != NULL && atomic_load_explicit(&kqueue_blind, memory_order_relaxed))
+		kq = kqueue_verify(fd, entry);
+	else if (entry != NULL)
 		kq = atomic_load_explicit(&entry->fe_queue, memory_order_acquire);
 	while (kq != NULL || (kq = kqueue_adopt(fd)) != NULL) {
 		struct kqueue *still;

@@ -81,6 +81,12 @@ enum source_kind {
 #define SOURCE_KIND(u64)	((enum source_kind)((u64) >> 28 & 7))
 #define SOURCE_SLOT(u64)	((uint32_t)((u64) & 0x0fffffff))
 
+/*
+ * The program's closes are not seen, since its calls do not go to our wrappers
+ * (interpose/next.h): what a number leads to is looked at whenever it counts.
+ */
+extern _Atomic bool kqueue_blind;
+
 /* A new queue's number, or -errno. */
 int	kqueue_make(void);
 
