@@ -17,10 +17,10 @@ struct kqueue;
 struct fdentry {
 	_Atomic(struct kqueue *) fe_queue;	/* the queue this number leads to */
 	_Atomic(struct kqueue *) fe_watcher;	/* a queue that watches it, or FDTABLE_MANY */
+	_Atomic(_Atomic int *) fe_owner; /* it is the library's own, and who has it (hidden.c) */
 	_Atomic int	fe_next;	/* 0: in no kq_closed; else 1 + the kq_closed it was put before */
 	_Atomic uint32_t fe_epoch;	/* how often it was closed while watched */
 	_Atomic bool	fe_shut;	/* shutdown(2) ended its sending */
-	_Atomic bool	fe_hidden;	/* one of the library's own (hidden.c) */
 };
 
 #define FDTABLE_MANY	((struct kqueue *)(uintptr_t)1)
@@ -56,7 +56,7 @@ fdtable_noted(int fd)
 	    (atomic_load_explicit(&entry->fe_watcher, memory_order_relaxed) != NULL ||
 	    atomic_load_explicit(&entry->fe_queue, memory_order_relaxed) != NULL ||
 	    atomic_load_explicit(&entry->fe_shut, memory_order_relaxed) ||
-	    atomic_load_explicit(&entry->fe_hidden, memory_order_relaxed));
+	    atomic_load_explicit(&entry->fe_owner, memory_order_relaxed) != NULL);
 }
 
 /* The queue that fd is known to lead to, to be used with care: it may be closed meanwhile. */
@@ -75,7 +75,7 @@ fdtable_hidden(int fd)
 	struct fdentry *entry = fdtable_find(fd);
 
 	return entry != NULL &&
-	    atomic_load_explicit(&entry->fe_hidden, memory_order_relaxed);
+	    atomic_load_explicit(&entry->fe_owner, memory_order_relaxed) != NULL;
 }
 
 /* The same, made if need be; NULL: no memory. */
@@ -95,8 +95,8 @@ fdtable_forget(struct fdentry *entry)
 		atomic_store(&entry->fe_watcher, NULL);
 	if (atomic_load_explicit(&entry->fe_next, memory_order_relaxed) != 0)
 		atomic_store(&entry->fe_next, 0);
-	if (atomic_load_explicit(&entry->fe_hidden, memory_order_relaxed))
-		atomic_store(&entry->fe_hidden, false);
+	if (atomic_load_explicit(&entry->fe_owner, memory_order_relaxed) != NULL)
+		atomic_store(&entry->fe_owner, NULL);
 }
 
 /* Queue kq begins to watch fd; 0 or -ENOMEM. */

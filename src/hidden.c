@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 #define HIDDEN_HIGHEST	4096
 
 static _Atomic int hidden_base;
+static _Atomic unsigned hidden_moves;	/* how many are being moved */
 
 static int
 hidden_find_base(void)
@@ -31,49 +31,119 @@ hidden_find_base(void)
 	return base;
 }
 
-int
-hidden_dup(int fd)
+/* Not fcntl(): that is one of the functions that our wrappers stand before. */
+static int
+hidden_fcntl(int fd, int base)
+{
+	return (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, base);
+}
+
+/* The number of a duplicate that is no one's yet, or -errno. */
+static int
+hidden_number(int fd)
 {
 	int base = atomic_load_explicit(&hidden_base, memory_order_relaxed);
-	struct fdentry *entry;
 	int copy;
 
 	if (base == 0)
 		base = hidden_find_base();
-	copy = fcntl(fd, F_DUPFD_CLOEXEC, base);
+	copy = hidden_fcntl(fd, base);
 	if (copy == -1 && (errno == EINVAL || errno == EMFILE)) {
 		/* The limit was lowered, or all above is taken: any number will do. */
 		hidden_find_base();
-		copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		copy = hidden_fcntl(fd, 0);
 	}
 	if (copy == -1)
 		return -errno;
-	entry = fdtable_get(copy);
-	if (entry == NULL) {
+	if (fdtable_get(copy) == NULL) {
 		hidden_close(copy);
 		return -ENOMEM;
 	}
-	atomic_store_explicit(&entry->fe_hidden, true, memory_order_relaxed);
 	return copy;
 }
 
 int
-hidden_move(int fd)
+hidden_dup(int fd, _Atomic int *owner)
 {
-	int copy = hidden_dup(fd);
+	int copy = hidden_number(fd);
+
+	atomic_store(owner, copy < 0 ? -1 : copy);
+	if (copy < 0)
+		return copy;
+	atomic_store(&fdtable_find(copy)->fe_owner, owner);
+	return 0;
+}
+
+int
+hidden_move(int fd, _Atomic int *owner)
+{
+	int error = hidden_dup(fd, owner);
 
 	hidden_close(fd);
-	return copy;
+	return error;
 }
 
 void
 hidden_close(int fd)
 {
-	struct fdentry *entry = fdtable_find(fd);
 	int saved = errno;
 
-	if (entry != NULL)
-		atomic_store_explicit(&entry->fe_hidden, false, memory_order_relaxed);
 	syscall(SYS_close, fd);
 	errno = saved;
+}
+
+/* Who takes the owner out of the entry may do away with the number. */
+static bool
+hidden_claim(int fd, _Atomic int *owner)
+{
+	return atomic_compare_exchange_strong(&fdtable_find(fd)->fe_owner, &owner, NULL);
+}
+
+/* If the number is being moved, that is waited for: it takes a few instructions. */
+void
+hidden_free(_Atomic int *owner)
+{
+	unsigned moves;
+	int fd;
+
+	do {
+		moves = atomic_load(&hidden_moves);
+		fd = atomic_load(owner);
+		if (fd >= 0 && hidden_claim(fd, owner)) {
+			hidden_close(fd);
+			break;
+		}
+	} while (moves > 0);
+	atomic_store(owner, -1);
+}
+
+int
+hidden_yield(int fd)
+{
+	struct fdentry *entry = fdtable_find(fd);
+	_Atomic int *owner = entry == NULL ? NULL : atomic_load(&entry->fe_owner);
+	int copy;
+
+	if (owner == NULL)
+		return 0;
+	atomic_fetch_add(&hidden_moves, 1);
+	copy = hidden_number(fd);
+	if (copy >= 0) {
+		atomic_store(&fdtable_find(copy)->fe_owner, owner);
+		if (hidden_claim(fd, owner)) {
+			atomic_store(owner, copy);
+		} else {
+			/* It was closed meanwhile. */
+			atomic_store(&fdtable_find(copy)->fe_owner, NULL);
+			hidden_close(copy);
+		}
+	}
+	atomic_fetch_sub(&hidden_moves, 1);
+	return copy < 0 ? copy : 0;
+}
+
+void
+hidden_fork_child(void)
+{
+	atomic_store(&hidden_moves, 0);
 }

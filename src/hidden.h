@@ -1,15 +1,38 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Descriptors of the library's own, kept at high numbers out of the program's way. */
+/*
+ * Descriptors of the library's own, kept at high numbers out of the program's way.
+ *
+ * Whoever has one keeps its number in an atomic variable, the owner, and reads
+ * it there whenever it is used: if the program wants that very number, for
+ * dup2(), ours moves to another and the owner is told, without a lock.  An epoll
+ * item keeps reporting after the move, but cannot be named any more; who must
+ * name it (EPOLL_CTL_MOD) adds another.
+ */
 #ifndef KQ_HIDDEN_H
 #define KQ_HIDDEN_H
 
-/* Moves fd to a high number, close-on-exec: the new number, or -errno (fd is closed). */
-int	hidden_move(int fd);
+#include <stdatomic.h>
 
-/* A duplicate of fd at a high number, close-on-exec: its number, or -errno. */
-int	hidden_dup(int fd);
+/* Moves fd to a high number, close-on-exec, for *owner: 0, or -errno (fd is closed, *owner is -1). */
+int	hidden_move(int fd, _Atomic int *owner);
 
-/* Closes one: no wrapper looks. */
+/* A duplicate of fd at a high number, close-on-exec, for *owner: 0, or -errno (*owner is -1). */
+int	hidden_dup(int fd, _Atomic int *owner);
+
+/* Closes what *owner has, if anything; *owner is -1. */
+void	hidden_free(_Atomic int *owner);
+
+/* Closes a descriptor that nobody owns yet: no wrapper looks. */
 void	hidden_close(int fd);
+
+/*
+ * The program takes this number for itself: if it is one of ours, ours moves.
+ * 0 or -errno (EMFILE).  Takes no lock; but what a signal handler of this thread
+ * closes meanwhile must not be ended by it (lock_depth), for that might wait for us.
+ */
+int	hidden_yield(int fd);
+
+/* A forked child: no other thread is moving anything. */
+void	hidden_fork_child(void);
 
 #endif

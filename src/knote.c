@@ -542,6 +542,14 @@ knote_deliver(struct kqueue *kq, struct knote *kn, uint32_t revents, struct even
 	return true;
 }
 
+/* Where closes are not seen: whether nothing is open at the knote's number. */
+static bool
+knote_closed_unseen(const struct knote *kn)
+{
+	return atomic_load_explicit(&kqueue_blind, memory_order_relaxed) &&
+	    filter_of(kn)->fo_fd && fcntl((int)kn->kn_ident, F_GETFD) == -1;
+}
+
 void
 knote_collect(struct kqueue *kq, struct eventlist *out, int n, struct knote_list *done)
 {
@@ -549,6 +557,10 @@ knote_collect(struct kqueue *kq, struct eventlist *out, int n, struct knote_list
 	struct knote *kn;
 
 	while (out->el_count < end && (kn = kq->kq_ready.kl_first) != NULL) {
+		if (knote_closed_unseen(kn)) {
+			knote_remove(kq, kn);
+			continue;
+		}
 		if (!knote_deliver(kq, kn, 0, out)) {
 			knote_deactivate(kq, kn);
 			continue;

@@ -12,6 +12,7 @@
 
 #include "ext.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,7 +39,10 @@ struct knote {
 	struct knote	*kn_before;	/* in kq_ready or kq_look */
 	struct knote	*kn_after;
 	uint32_t	kn_slot;
-	uint32_t	kn_aux;		/* the filter's own: place in a heap, descriptor */
+	union {
+		uint32_t kn_aux;	/* the source's own: place in a heap, next slot */
+		_Atomic int kn_fd;	/* or a descriptor */
+	};
 };
 
 /* First in, first out. */

@@ -43,8 +43,11 @@ static _Atomic(_Atomic uint32_t *) pool_page;
 
 static void kqueue_drop(struct kqueue *kq);
 static void kqueue_drop_number(struct kqueue *kq);
+_Atomic bool kqueue_blind;
+
 static void kqueue_end(struct kqueue *kq);
 static void kqueue_number_closes(struct fdentry *entry);
+static void kqueue_drop_number(struct kqueue *kq);
 static void kqueue_reap(struct kqueue *kq);
 
 struct kqueue *
@@ -66,7 +69,7 @@ pool_take(void)
 	kq = mem_alloc(sizeof(*kq));
 	if (kq == NULL)
 		return NULL;
-	kq->kq_ep = -1;
+	atomic_init(&kq->kq_ep, -1);
 	for (unsigned lane = 1; lane < WATCH_LANES; lane++)
 		atomic_init(&kq->kq_nested[lane - 1], -1);
 	kq->kq_next = atomic_load_explicit(&pool_all, memory_order_relaxed);
@@ -114,20 +117,19 @@ static void kqueue_take_over(void);
 int
 kqueue_eventfd(void)
 {
-	int fd = atomic_load_explicit(&pool_eventfd, memory_order_acquire);
-	int none = -1;
+	return pool_eventfd;
+}
 
-	if (fd >= 0)
-		return fd;
+/* pool_lock is held. */
+static int
+pool_open_eventfd(void)
+{
+	int fd;
+
+	if (pool_eventfd >= 0)
+		return 0;
 	fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (fd == -1)
-		return -errno;
-	fd = hidden_move(fd);
-	if (fd >= 0 && !atomic_compare_exchange_strong(&pool_eventfd, &none, fd)) {
-		hidden_close(fd);
-		fd = none;
-	}
-	return fd;
+	return fd == -1 ? -errno : hidden_move(fd, &pool_eventfd);
 }
 
 /* Links a number to its queue, in the table. */
@@ -160,10 +162,42 @@ static void
 bell_arm(struct kqueue *kq, uint32_t events)
 {
 	struct epoll_event item = { .events = events, .data.u64 = bell_tag(kq) };
+	int saved = errno, bell;
+
+	do {
+		bell = pool_eventfd;
+		epoll_ctl(kq->kq_ep, EPOLL_CTL_MOD, bell, &item);
+	} while (bell != pool_eventfd);
+	errno = saved;
+}
+
+/*
+ * The bell has another number: it is added, as a level, so that somebody wakes
+ * and has kq_bell put right.
+ */
+static void
+bell_follow(struct kqueue *kq, int old)
+{
 	int saved = errno;
 
-	epoll_ctl(kq->kq_ep, EPOLL_CTL_MOD, pool_eventfd, &item);
+	atomic_store(&kq->kq_bell_moved, true);
+	kqueue_source_add(kq, pool_eventfd, EPOLLIN, bell_tag(kq));
+	epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, old, NULL);
 	errno = saved;
+}
+
+/* The queue's lock is held. */
+static void
+bell_put_right(struct kqueue *kq)
+{
+	int saved = errno;
+
+	if (!atomic_exchange(&kq->kq_bell_moved, false))
+		return;
+	kqueue_source_add(kq, pool_eventfd, EPOLLIN, bell_tag(kq));
+	errno = saved;
+	bell_arm(kq, EPOLLIN);
+	kq->kq_bell = BELL_LEVEL;
 }
 
 /* Rings an armed bell again: epoll wakes nobody for an item that it has listed already. */
@@ -216,33 +250,35 @@ kqueue_get_nested(struct kqueue *kq, unsigned lane)
 	fd = epoll_create1(EPOLL_CLOEXEC);
 	if (fd == -1)
 		return -errno;
-	fd = hidden_move(fd);
-	if (fd < 0)
-		return fd;
-	error = kqueue_source_add(kq, fd, EPOLLIN, SOURCE_TAG(SOURCE_NESTED, lane));
+	error = hidden_move(fd, &kq->kq_nested[lane - 1]);
+	if (error < 0)
+		return error;
+	error = kqueue_source_add(kq, kq->kq_nested[lane - 1], EPOLLIN,
+	    SOURCE_TAG(SOURCE_NESTED, lane));
 	if (error < 0) {
-		hidden_close(fd);
+		hidden_free(&kq->kq_nested[lane - 1]);
 		return error;
 	}
-	kq->kq_nested[lane - 1] = fd;
-	return fd;
+	return kq->kq_nested[lane - 1];
 }
 
 /* The epoll behind number U gets a number of our own, and the bell. */
 static int
 kqueue_equip(struct kqueue *kq, int number)
 {
-	int bell = kqueue_eventfd();
-	int error;
+	int error = pool_open_eventfd();
+	int bell;
 
-	if (bell < 0)
-		return bell;
-	kq->kq_ep = hidden_dup(number);
-	if (kq->kq_ep < 0)
-		return kq->kq_ep;
+	if (error == 0)
+		error = hidden_dup(number, &kq->kq_ep);
+	if (error < 0)
+		return error;
+	bell = pool_eventfd;
 	error = kqueue_source_add(kq, bell, 0, bell_tag(kq));
 	if (error < 0)
-		hidden_close(kq->kq_ep);
+		hidden_free(&kq->kq_ep);
+	else if (bell != pool_eventfd)
+		bell_follow(kq, bell);
 	return error;
 }
 
@@ -284,6 +320,8 @@ kqueue_make_at(int number, struct fdentry *entry, struct kqueue **made)
 	if (error < 0)
 		return error;
 	kqueue_drop_inherited();
+	if (pool_last_id == 0)
+		atomic_store_explicit(&kqueue_blind, !next_in_effect(), memory_order_relaxed);
 	atomic_store_explicit(&pool_process, getpid(), memory_order_relaxed);
 	kq = *made = entry == NULL ? NULL : pool_take();
 	if (kq == NULL)
@@ -295,6 +333,7 @@ kqueue_make_at(int number, struct fdentry *entry, struct kqueue **made)
 		return error;
 	kq->kq_bell = BELL_OFF;
 	kq->kq_counted = false;
+	kq->kq_bell_moved = false;
 	atomic_store(&kq->kq_numbers, 1);
 	atomic_fetch_add(&kq->kq_refs, 1);
 	atomic_store(&kq->kq_state, KQ_OPEN);
@@ -306,6 +345,53 @@ kqueue_make_at(int number, struct fdentry *entry, struct kqueue **made)
 	return 0;
 }
 
+/*
+ * Whether an open number still leads to a queue.  ADD disturbs no item that is
+ * there, as MOD would; if it is somebody else's epoll, what was added goes again.
+ */
+static bool
+kqueue_at(int fd)
+{
+	struct epoll_event item = { .events = 0 };
+	int saved = errno;
+	bool there;
+
+	if (epoll_ctl(fd, EPOLL_CTL_ADD, pool_eventfd, &item) == 0) {
+		epoll_ctl(fd, EPOLL_CTL_DEL, pool_eventfd, NULL);
+		there = false;
+	} else {
+		there = errno == EEXIST;
+	}
+	errno = saved;
+	return there;
+}
+
+/* What this number leads to, if its queue was not closed unseen. */
+static struct kqueue *
+kqueue_verify(int fd, struct fdentry *entry)
+{
+	struct kqueue *kq = atomic_load(&entry->fe_queue), *was = kq;
+
+	if (kq == NULL || kqueue_at(fd))
+		return kq;
+	if (atomic_compare_exchange_strong(&entry->fe_queue, &was, NULL))
+		kqueue_drop_number(kq);
+	return NULL;
+}
+
+/* Ends the queues that were closed unseen. */
+static void
+kqueue_sweep(void)
+{
+	struct fdentry *entry;
+
+	for (int fd = 0; fd <= fdtable_highest(); fd++) {
+		entry = fdtable_find(fd);
+		if (entry != NULL && atomic_load(&entry->fe_queue) != NULL)
+			kqueue_verify(fd, entry);
+	}
+}
+
 int
 kqueue_make(void)
 {
@@ -314,12 +400,15 @@ kqueue_make(void)
 
 	if (pool_is_inherited())
 		kqueue_take_over();
+	if (atomic_load_explicit(&kqueue_blind, memory_order_relaxed))
+		kqueue_sweep();
 	number = epoll_create1(EPOLL_CLOEXEC);
 	if (number == -1)
 		return -errno;
 	lock_take(&pool_lock);
 	error = kqueue_make_at(number, fdtable_get(number), &kq);
 	lock_drop(&pool_lock);
+	kqueue_end_unended();		/* that one */
 	if (error < 0) {
 		if (kq != NULL)
 			pool_give(kq);
@@ -377,7 +466,53 @@ kqueue_of_duplicate(int fd)
 	return kq;
 }
 
-/* The table learns of a duplicate; it counts like the number kqueue() gave. */
+/* One number more leads to the queue, unless the last one is gone.  The caller has a reference. */
+static bool
+kqueue_number_comes(struct kqueue *kq)
+{
+	uint32_t numbers = atomic_load(&kq->kq_numbers);
+
+	while (numbers != 0)
+		if (atomic_compare_exchange_weak(&kq->kq_numbers, &numbers, numbers + 1))
+			return true;
+	return false;
+}
+
+struct kqueue *
+kqueue_duplicate(int fd)
+{
+	struct fdentry *entry = fdtable_find(fd);
+	struct kqueue *kq = fdtable_queue(fd);
+
+	/* A child of vfork() runs in our memory but has descriptors of its own. */
+	if (kq == NULL || getpid() != atomic_load_explicit(&pool_process, memory_order_relaxed))
+		return NULL;
+	atomic_fetch_add(&kq->kq_refs, 1);
+	if (atomic_load(&entry->fe_queue) == kq && kqueue_number_comes(kq))
+		return kq;
+	kqueue_drop(kq);
+	return NULL;
+}
+
+void
+kqueue_duplicated(struct kqueue *kq, int copy)
+{
+	struct fdentry *entry = copy < 0 ? NULL : fdtable_get(copy);
+	int saved = errno;
+
+	/* A queue closed unseen may still be linked there. */
+	if (entry == NULL) {
+		kqueue_drop_number(kq);
+	} else if (!pool_link(entry, kq)) {
+		kqueue_number_closes(entry);
+		if (!pool_link(entry, kq))
+			kqueue_drop_number(kq);
+	}
+	kqueue_drop(kq);
+	errno = saved;
+}
+
+/* The table learns of a duplicate that nobody saw being made. */
 static struct kqueue *
 kqueue_adopt(int fd)
 {
@@ -405,7 +540,9 @@ kqueue_enter(int fd)
 	struct fdentry *entry = fdtable_find(fd);
 	struct kqueue *kq = NULL;
 
-	if (entry != NULL)
+	if (entry != NULL && atomic_load_explicit(&kqueue_blind, memory_order_relaxed))
+		kq = kqueue_verify(fd, entry);
+	else if (entry != NULL)
 		kq = atomic_load_explicit(&entry->fe_queue, memory_order_acquire);
 	if (pool_is_inherited()) {
 		kqueue_take_over();
@@ -462,13 +599,9 @@ kqueue_end(struct kqueue *kq)
 	timerfd_free(kq);
 	inotify_free(kq);
 	sigaction_free(kq);
-	for (unsigned lane = 1; lane < WATCH_LANES; lane++) {
-		if (kq->kq_nested[lane - 1] >= 0)
-			hidden_close(kq->kq_nested[lane - 1]);
-		kq->kq_nested[lane - 1] = -1;
-	}
-	hidden_close(kq->kq_ep);
-	kq->kq_ep = -1;
+	for (unsigned lane = 1; lane < WATCH_LANES; lane++)
+		hidden_free(&kq->kq_nested[lane - 1]);
+	hidden_free(&kq->kq_ep);
 	kq->kq_signalled = false;
 	lock_drop(&kq->kq_lock);
 	pool_give(kq);
@@ -553,6 +686,35 @@ kqueue_descriptor_closes(int fd)
 	errno = saved;
 }
 
+/*
+ * A bell is the process's, and an item of every queue.  What a handler of this
+ * thread closes meanwhile is ended later, as if we had interrupted the library.
+ */
+int
+kqueue_yield(int fd)
+{
+	bool bell = fd == pool_eventfd, signals = sigaction_is_bell(fd);
+	int saved = errno, error;
+
+	/* A child of vfork() runs in our memory but has descriptors of its own. */
+	if (getpid() != atomic_load_explicit(&pool_process, memory_order_relaxed))
+		return 0;
+	lock_depth++;
+	error = hidden_yield(fd);
+	if (error == 0 && (bell || signals))
+		for (struct kqueue *kq = kqueue_first(); kq != NULL; kq = kq->kq_next) {
+			atomic_fetch_add(&kq->kq_refs, 1);
+			if (bell)
+				bell_follow(kq, fd);
+			else
+				sigaction_follow_bell(kq, fd);
+			kqueue_leave(kq);
+		}
+	lock_depth--;
+	errno = saved;
+	return error;
+}
+
 /* Removes what is registered on numbers that were closed. */
 static void
 kqueue_reap(struct kqueue *kq)
@@ -575,6 +737,8 @@ kqueue_lock(struct kqueue *kq)
 	if (atomic_load_explicit(&kq->kq_closed, memory_order_acquire) != 0 ||
 	    atomic_load_explicit(&kq->kq_scan, memory_order_acquire))
 		kqueue_reap(kq);
+	if (atomic_load_explicit(&kq->kq_bell_moved, memory_order_acquire))
+		bell_put_right(kq);
 }
 
 void
@@ -614,8 +778,7 @@ kqueue_close_inherited(void)
 		if (cleanup && atomic_load_explicit(&entry->fe_queue, memory_order_relaxed) != NULL &&
 		    epoll_ctl(fd, EPOLL_CTL_ADD, bell, &item) == -1 && errno == EEXIST)
 			hidden_close(fd);
-		if (cleanup && atomic_load_explicit(&entry->fe_hidden, memory_order_relaxed) &&
-		    fd != bell)
+		if (cleanup && fdtable_hidden(fd) && fd != bell)
 			hidden_close(fd);
 		fdtable_forget(entry);
 	}
@@ -635,12 +798,13 @@ kqueue_forget_parent(void)
 {
 	struct kqueue *kq;
 
+	hidden_fork_child();
 	sigaction_fork_child();
 	kqueue_close_inherited();
 	for (kq = kqueue_first(); kq != NULL; kq = kq->kq_next) {
 		atomic_store(&kq->kq_state, KQ_LEFT);
 		atomic_store(&kq->kq_lock.lk_word, 0);
-		kq->kq_ep = -1;
+		atomic_store(&kq->kq_ep, -1);
 		for (unsigned lane = 1; lane < WATCH_LANES; lane++)
 			atomic_store(&kq->kq_nested[lane - 1], -1);
 	}

@@ -39,9 +39,10 @@ struct kqueue {
 	_Atomic int	kq_closed;	/* (a) 1 + a watched number that was closed; chained */
 	_Atomic bool	kq_scan;	/* (a) some number watched by several queues was closed */
 	_Atomic bool	kq_signalled;	/* (a) a watched signal arrived */
-	int		kq_ep;		/* (i) the epoll, by a number of our own */
+	_Atomic int	kq_ep;		/* (i) the epoll, by a number of our own (hidden.h) */
 	_Atomic int	kq_nested[WATCH_LANES - 1]; /* (k) of lane 1 and up, or -1; read by close() */
 	uint8_t		kq_bell;	/* (k) enum kqueue_bell */
+	_Atomic bool	kq_bell_moved;	/* (a) the bell has another number: kq_bell is void */
 	bool		kq_news;	/* (k) kq_ready has a knote that the bell has not told */
 	_Atomic bool	kq_counted;	/* (a) it is in another queue */
 	uint16_t	kq_call;	/* (k) numbers the calls that collect */
@@ -80,6 +81,12 @@ enum source_kind {
 #define SOURCE_IS(u64)		(((u64) & UINT64_C(0x80000000)) != 0)
 #define SOURCE_KIND(u64)	((enum source_kind)((u64) >> 28 & 7))
 #define SOURCE_SLOT(u64)	((uint32_t)((u64) & 0x0fffffff))
+
+/*
+ * The program's closes are not seen, since its calls do not go to our wrappers
+ * (interpose/next.h): what a number leads to is looked at whenever it counts.
+ */
+extern _Atomic bool kqueue_blind;
 
 /* A new queue's number, or -errno. */
 int	kqueue_make(void);
@@ -141,9 +148,15 @@ int	kqueue_source_add(struct kqueue *kq, int fd, uint32_t events, uint64_t tag);
 /*
  * The process's shared eventfd, always readable, never read: as an item of a
  * queue's epoll, armed and disarmed with EPOLL_CTL_MOD, it is a bell that
- * costs no descriptor and that a signal handler may ring.  -errno if none.
+ * costs no descriptor and that a signal handler may ring.
  */
 int	kqueue_eventfd(void);
+
+/*
+ * The program takes this number for itself: if it is one of the library's own,
+ * that moves.  0 or -errno.  Takes no lock, fit for signal handlers.
+ */
+int	kqueue_yield(int fd);
 
 /*
  * The program is about to close this number (interpose/close.c): registrations
@@ -157,6 +170,15 @@ void	kqueue_descriptor_closes(int fd);
  * are none of its queues all the same.  What was set before.
  */
 bool	kqueue_set_fork_cleanup(bool on);
+
+/*
+ * The program duplicates a number (interpose/dup.c): before it does, a queue's
+ * gets one more in advance, so that closing the others meanwhile ends nothing;
+ * NULL if it leads to no queue.  Afterwards the number is known, -1 if there is
+ * none.  Takes no lock, fit for signal handlers.
+ */
+struct kqueue *kqueue_duplicate(int fd);
+void	kqueue_duplicated(struct kqueue *kq, int copy);
 
 /* The first of all queues there are or were, in any state, linked by kq_next. */
 struct kqueue *kqueue_first(void);

@@ -150,6 +150,168 @@ START_TEST(kqueue_hidden__closing_every_number_passes_over_them)
 }
 END_TEST
 
+/* The program may have any number it wants: ours moves out of the way first. */
+START_TEST(kqueue_hidden__dup2_onto_one_moves_it)
+{
+	int numbers[MOST], n, file = open("/dev/null", O_RDWR);
+
+	signal(SIGUSR1, SIG_IGN);
+	begin();
+	n = hidden(numbers);
+	for (int i = 0; i < n; i++) {
+		ck_assert_int_eq(dup2(file, numbers[i]), numbers[i]);
+		ck_assert_int_eq(write(numbers[i], "x", 1), 1);
+		check_works();
+	}
+	/* They are the program's now. */
+	for (int i = 0; i < n; i++) {
+		ck_assert_int_ge(fcntl(numbers[i], F_GETFD), 0);
+		ck_assert_int_eq(close(numbers[i]), 0);
+	}
+	close(file);
+	end();
+}
+END_TEST
+
+/* What waits for them goes on: a process that ends, a file that changes, a waiting thread. */
+START_TEST(kqueue_hidden__moved_sources_report)
+{
+	int numbers[MOST], n, file = open("/dev/null", O_RDWR), go[2], other;
+	char path[128], c;
+	struct waiter w;
+	pid_t pid;
+
+	signal(SIGUSR1, SIG_IGN);
+	begin();
+	snprintf(path, sizeof(path), "%s/file", scratch_dir());
+	ck_assert_int_ge(other = open(path, O_RDWR | O_CREAT, 0600), 0);
+	ck_assert_int_eq(pipe(go), 0);
+	if ((pid = fork()) == 0)
+		_exit(read(go[0], &c, 1) == 1 ? 7 : 1);
+	ck_assert_int_eq(change(kq, (uintptr_t)other, EVFILT_VNODE, EV_ADD | EV_CLEAR, NOTE_WRITE, 0, NULL), 0);
+	ck_assert_int_eq(change(kq, (uintptr_t)pid, EVFILT_PROC, EV_ADD, NOTE_EXIT, 0, NULL), 0);
+	waiter_start(&w, kq, 30000);
+	n = hidden(numbers);
+	for (int i = 0; i < n; i++)
+		ck_assert_int_eq(dup3(file, numbers[i], O_CLOEXEC), numbers[i]);
+	ck_assert_int_eq(change(kq, 1, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), 0);
+	waiter_join(&w);
+	ck_assert_int_eq(w.count, 1);
+	ck_assert_int_eq(w.event.filter, EVFILT_USER);
+	ck_assert_int_eq(write(other, "x", 1), 1);
+	event_of(kq, (uintptr_t)other, EVFILT_VNODE);
+	ck_assert_int_eq(write(go[1], "x", 1), 1);
+	ck_assert_int_eq(event_of(kq, (uintptr_t)pid, EVFILT_PROC).data, 7 << 8);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	no_event(kq);
+	ck_assert(!readable(kq, 0));
+	for (int i = 0; i < n; i++)
+		ck_assert_int_eq(close(numbers[i]), 0);
+	close_pair(go);
+	close(other);
+	close(file);
+	end();
+}
+END_TEST
+
+/* A number the program took stays open when the queue that had it ends. */
+START_TEST(kqueue_hidden__number_taken_is_not_closed_with_the_queue)
+{
+	int numbers[MOST], n, file = open("/dev/null", O_RDWR);
+
+	signal(SIGUSR1, SIG_IGN);
+	begin();
+	n = hidden(numbers);
+	for (int i = 0; i < n; i++)
+		ck_assert_int_eq(dup2(file, numbers[i]), numbers[i]);
+	end();
+	for (int i = 0; i < n; i++) {
+		ck_assert_int_eq(write(numbers[i], "x", 1), 1);
+		ck_assert_int_eq(close(numbers[i]), 0);
+	}
+	close(file);
+}
+END_TEST
+
+static _Atomic bool stop;
+
+static void *
+use_queue(void *arg)
+{
+	int own = *(const int *)arg, timer = 100;
+	struct kevent event;
+
+	while (!stop) {
+		ck_assert_int_eq(change(own, (uintptr_t)timer, EVFILT_TIMER, EV_ADD | EV_ONESHOT, NOTE_USECONDS, 50, NULL), 0);
+		ck_assert_int_eq(collect(own, &event, 1, 10000), 1);
+		ck_assert_int_eq(event.filter, EVFILT_TIMER);
+		ck_assert_int_eq(change(own, 1, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), 0);
+		ck_assert_int_eq(collect(own, &event, 1, 10000), 1);
+		ck_assert_int_eq(event.filter, EVFILT_USER);
+	}
+	return NULL;
+}
+
+static bool
+is_eventfd(int fd)
+{
+	char path[64], target[64] = "";
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return readlink(path, target, sizeof(target) - 1) > 0 && strstr(target, "eventfd") != NULL;
+}
+
+/* The process's own number moves again and again while threads ring by it. */
+START_TEST(kqueue_hidden__bell_moves_under_busy_threads)
+{
+	enum { THREADS = 3 };
+	int own[THREADS], file = open("/dev/null", O_RDWR), bell;
+	pthread_t thread[THREADS];
+
+	for (int i = 0; i < THREADS; i++) {
+		own[i] = queue();
+		ck_assert_int_eq(change(own[i], 1, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+		ck_assert_int_eq(pthread_create(&thread[i], NULL, use_queue, &own[i]), 0);
+	}
+	for (int round = 0; round < 200; round++) {
+		for (bell = 0; bell < 65536 && !is_eventfd(bell); bell++)
+			;
+		ck_assert_int_lt(bell, 65536);
+		ck_assert_int_eq(dup2(file, bell), bell);
+		ck_assert_int_eq(close(bell), 0);
+	}
+	stop = true;
+	for (int i = 0; i < THREADS; i++) {
+		ck_assert_int_eq(pthread_join(thread[i], NULL), 0);
+		ck_assert_int_eq(change(own[i], 1, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), 0);
+		event_of(own[i], 1, EVFILT_USER);
+		no_event(own[i]);
+		ck_assert(!readable(own[i], 0));
+		close(own[i]);
+	}
+	close(file);
+}
+END_TEST
+
+START_TEST(kqueue_hidden__one_cannot_be_duplicated)
+{
+	int numbers[MOST], n;
+
+	signal(SIGUSR1, SIG_IGN);
+	begin();
+	n = hidden(numbers);
+	for (int i = 0; i < n; i++) {
+		errno = 0;
+		ck_assert_int_eq(dup2(numbers[i], fds[0]), -1);
+		ck_assert_int_eq(errno, EBADF);
+		errno = 0;
+		ck_assert_int_eq(dup3(numbers[i], fds[0], O_CLOEXEC), -1);
+		ck_assert_int_eq(errno, EBADF);
+	}
+	end();
+}
+END_TEST
+
 /* As daemons do, with a queue from before. */
 START_TEST(kqueue_hidden__queue_is_closed_with_all_the_rest)
 {
@@ -180,4 +342,9 @@ HARNESS_MAIN("kqueue_hidden",
     kqueue_hidden__close_says_they_are_not_open,
     kqueue_hidden__close_range_passes_over_them,
     kqueue_hidden__closing_every_number_passes_over_them,
+    kqueue_hidden__dup2_onto_one_moves_it,
+    kqueue_hidden__moved_sources_report,
+    kqueue_hidden__number_taken_is_not_closed_with_the_queue,
+    kqueue_hidden__bell_moves_under_busy_threads,
+    kqueue_hidden__one_cannot_be_duplicated,
     kqueue_hidden__queue_is_closed_with_all_the_rest)

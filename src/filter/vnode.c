@@ -12,6 +12,7 @@
 #include "filter.h"
 #include "mem.h"
 #include "source/inotify.h"
+#include "source/retry.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -37,6 +38,9 @@ struct vnode {
 	bool		v_unnamed;	/* the name it was opened by is gone */
 	bool		v_fell;		/* at the last look there were fewer names than before */
 };
+
+/* After waiting so long, in nanoseconds, an event stays unexplained. */
+#define VNODE_LAST_LOOK	64000000
 
 /* Events by what they are about. */
 #define VNODE_CONTENT	IN_MODIFY
@@ -284,14 +288,33 @@ vnode_lost_name(struct knote *kn, struct stat *now)
 	return !v->v_fell && v->v_nlink != 0;
 }
 
+/*
+ * unlink() tells that the count fell before the name is gone.  If a link came
+ * meanwhile, neither shows: an event that nothing explains is looked into again
+ * for a tenth of a second.
+ */
+static void
+vnode_look_again(struct kqueue *kq, struct knote *kn, bool unexplained)
+{
+	const struct vnode *v = kn->kn_hook;
+
+	if (unexplained && !v->v_unnamed && (kn->kn_sfflags & (NOTE_DELETE | NOTE_LINK)) != 0 &&
+	    kn->kn_data < VNODE_LAST_LOOK)
+		retry_wait(kq, kn);
+	else
+		retry_stop(kq, kn);
+}
+
 static void
 vnode_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 {
 	struct vnode *v = kn->kn_hook;
 	struct stat now;
-	uint32_t asked;
-	bool unnamed = false;
+	uint32_t asked, notes;
+	bool unnamed = false, unexplained;
 
+	if (hint == 0)
+		hint = IN_DELETE_SELF;		/* vnode_look_again() */
 	/* Between a move and the new parent's watch it may have been removed. */
 	if ((hint & (IN_MOVE_SELF | IN_Q_OVERFLOW)) != 0) {
 		if (vnode_wants_above(kn->kn_sfflags, S_ISDIR(v->v_mode)))
@@ -304,7 +327,12 @@ vnode_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 		unnamed = vnode_lost_name(kn, &now);
 	if ((hint & IN_Q_OVERFLOW) != 0)
 		hint |= vnode_lost(v, &now);
-	asked = vnode_asked(kn->kn_sfflags, vnode_notes(v, &now, hint, unnamed));
+	notes = vnode_notes(v, &now, hint, unnamed);
+	asked = vnode_asked(kn->kn_sfflags, notes);
+	unexplained = (notes & (NOTE_DELETE | NOTE_LINK)) == 0 && !S_ISDIR(now.st_mode) &&
+	    !vnode_mode_changed(v, &now) && !vnode_differ(&now.st_mtim, &v->v_mtime);
+	if ((hint & VNODE_LINKS) != 0)
+		vnode_look_again(kq, kn, unexplained);
 	vnode_keep(v, &now, hint);
 	if (asked != 0) {
 		kn->kn_fflags |= asked;
@@ -387,6 +415,7 @@ vnode_detach(struct kqueue *kq, struct knote *kn)
 {
 	struct vnode *v = kn->kn_hook;
 
+	retry_stop(kq, kn);
 	inotify_unset(kq, &v->v_above);
 	inotify_unset(kq, &v->v_mark);
 	mem_free(v);

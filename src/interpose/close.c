@@ -15,7 +15,6 @@
 #include "kqueue.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sys/socket.h>
@@ -28,8 +27,6 @@ void	closefrom(int first);
 
 static struct {
 	int	(*close)(int);
-	int	(*dup2)(int, int);
-	int	(*dup3)(int, int, int);
 	int	(*close_range)(unsigned, unsigned, int);
 	int	(*shutdown)(int, int);
 } next;
@@ -38,8 +35,6 @@ void
 close_resolve(void)
 {
 	NEXT_RESOLVE(next, close);
-	NEXT_RESOLVE(next, dup2);
-	NEXT_RESOLVE(next, dup3);
 	NEXT_RESOLVE(next, close_range);
 	NEXT_RESOLVE(next, shutdown);
 }
@@ -57,34 +52,6 @@ close(int fd)
 		kqueue_descriptor_closes(fd);
 	}
 	return next.close != NULL ? next.close(fd) : (int)syscall(SYS_close, fd);
-}
-
-/* dup2() and dup3() close the number they are given; not if they are going to fail. */
-static void
-close_replaced(int from, int to)
-{
-	if (from != to && fdtable_noted(to) && fcntl(from, F_GETFD) != -1)
-		kqueue_descriptor_closes(to);
-}
-
-KQ_WRAPPER int
-dup2(int from, int to)
-{
-	close_replaced(from, to);
-	if (next.dup2 != NULL)
-		return next.dup2(from, to);
-	if (from == to)
-		return fcntl(from, F_GETFD) == -1 ? -1 : to;
-	return (int)syscall(SYS_dup3, from, to, 0);
-}
-
-KQ_WRAPPER int
-dup3(int from, int to, int flags)
-{
-	if ((flags & ~O_CLOEXEC) == 0)
-		close_replaced(from, to);
-	return next.dup3 != NULL ? next.dup3(from, to, flags) :
-	    (int)syscall(SYS_dup3, from, to, flags);
 }
 
 static int

@@ -11,6 +11,8 @@
 #ifndef KQ_NEXT_H
 #define KQ_NEXT_H
 
+#include <stdbool.h>
+
 #define KQ_WRAPPER __attribute__((visibility("default")))
 
 /* The next definition of a function after ours, or NULL. */
@@ -19,11 +21,15 @@ void	*next_symbol(const char *name);
 /* Sets a function pointer to the next definition of the function it is named after. */
 #define NEXT_RESOLVE(table, name) (*(void **)(void *)&(table).name = next_symbol(#name))
 
+/* Whether the program's calls go to our wrappers: not if we were loaded late, or left them out. */
+bool	next_in_effect(void);
+
 /* Has every file of wrappers look up what it needs; also links them into static programs. */
 void	next_resolve_all(void);
 
 /* One for each file of wrappers. */
 void	close_resolve(void);
+void	dup_resolve(void);
 void	stream_resolve(void);
 void	sigaction_resolve(void);
 

@@ -51,7 +51,7 @@ struct inotify_watch {
 };
 
 struct inotify {
-	int		in_fd;
+	_Atomic int	in_fd;
 	uint32_t	in_watches;	/* in the buckets */
 	uint32_t	in_buckets;	/* a power of two, or 0 */
 	struct inotify_watch **in_bucket;	/* by watch descriptor */
@@ -157,7 +157,7 @@ static int
 inotify_get(struct kqueue *kq, struct inotify **found)
 {
 	struct inotify *in = kq->kq_inotify;
-	int error, saved = errno;
+	int fd, error, saved = errno;
 
 	*found = in;
 	if (in != NULL)
@@ -165,13 +165,13 @@ inotify_get(struct kqueue *kq, struct inotify **found)
 	in = mem_alloc(sizeof(*in));
 	if (in == NULL)
 		return -ENOMEM;
-	in->in_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (in->in_fd == -1) {
+	fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (fd == -1) {
 		error = errno == ENOSYS ? -ENOTSUP : -errno;
 		errno = saved;
 		goto free;
 	}
-	error = in->in_fd = hidden_move(in->in_fd);
+	error = hidden_move(fd, &in->in_fd);
 	if (error < 0)
 		goto free;
 	error = kqueue_source_add(kq, in->in_fd, EPOLLIN, SOURCE_TAG(SOURCE_INOTIFY, 0));
@@ -180,7 +180,7 @@ inotify_get(struct kqueue *kq, struct inotify **found)
 	*found = kq->kq_inotify = in;
 	return 0;
 close:
-	hidden_close(in->in_fd);
+	hidden_free(&in->in_fd);
 free:
 	mem_free(in);
 	return error;
@@ -523,7 +523,7 @@ inotify_free(struct kqueue *kq)
 
 	if (in == NULL)
 		return;
-	hidden_close(in->in_fd);
+	hidden_free(&in->in_fd);
 	mem_free(in->in_bucket);
 	mem_free(in);
 	kq->kq_inotify = NULL;

@@ -29,8 +29,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PIDFD_NONE	UINT32_MAX	/* kn_aux */
-
 /* P_PIDFD, an enumerator: #ifdef would not find it. */
 #define PIDFD_WAIT	3
 
@@ -50,32 +48,31 @@ int
 pidfd_attach(struct knote *kn, pid_t pid)
 {
 	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	int error = 0;
 
+	atomic_init(&kn->kn_fd, -1);
 	if (fd >= 0)
-		fd = hidden_move(fd);
+		error = hidden_move(fd, &kn->kn_fd);
 	else if (errno == EINVAL || errno == ENOENT)
-		fd = -ESRCH;		/* a thread, but not a process's first */
+		error = -ESRCH;		/* a thread, but not a process's first */
 	else if (errno == ENOSYS || errno == EPERM || errno == ENODEV)
-		fd = -ENOTSUP;
+		error = -ENOTSUP;
 	else
-		fd = -errno;
-	kn->kn_aux = fd < 0 ? PIDFD_NONE : (uint32_t)fd;
+		error = -errno;
 	kn->kn_sdata = atomic_fetch_add_explicit(&pidfd_generation, 1, memory_order_relaxed);
-	return fd < 0 ? fd : 0;
+	return error;
 }
 
 void
 pidfd_detach(struct knote *kn)
 {
-	if (kn->kn_aux != PIDFD_NONE)
-		hidden_close((int)kn->kn_aux);
-	kn->kn_aux = PIDFD_NONE;
+	hidden_free(&kn->kn_fd);
 }
 
 int
 pidfd_watch(struct kqueue *kq, const struct knote *kn)
 {
-	int error = kqueue_source_add(kq, (int)kn->kn_aux, EPOLLIN | EPOLLONESHOT,
+	int error = kqueue_source_add(kq, kn->kn_fd, EPOLLIN | EPOLLONESHOT,
 	    SOURCE_TAG(SOURCE_KNOTE, kn->kn_slot) | (uint64_t)kn->kn_sdata << 32);
 
 	return error == -EEXIST ? 0 : error;
@@ -84,7 +81,7 @@ pidfd_watch(struct kqueue *kq, const struct knote *kn)
 void
 pidfd_unwatch(struct kqueue *kq, const struct knote *kn)
 {
-	epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, (int)kn->kn_aux, NULL);
+	epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, kn->kn_fd, NULL);
 }
 
 /* What /proc has under this name; false if it has nothing. */
@@ -168,7 +165,7 @@ status_of(const siginfo_t *info)
 bool
 pidfd_exited(const struct knote *kn, int *status)
 {
-	int fd = (int)kn->kn_aux;
+	int fd = kn->kn_fd;
 	struct pollfd poll = { .fd = fd, .events = POLLIN };
 	siginfo_t info = { .si_pid = 0 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The end of processes: one pidfd for a knote, in kn_aux, and the generation of
+ * The end of processes: one pidfd for a knote, in kn_fd, and the generation of
  * its epoll item in kn_sdata.  Protected by the queue's lock.
  */
 #ifndef KQ_PIDFD_H

@@ -25,8 +25,8 @@ struct watcher {
 	struct kqueue	*w_kq;		/* (i) */
 	struct watcher	*w_next;	/* (i) */
 	_Atomic uint64_t w_signals;	/* (a) disposition_bit() of those to ring for */
-	_Atomic int	w_ep;		/* (a) kq_ep; -1: no bell is in it */
-	int		w_signalfd;	/* (k) or -1 */
+	_Atomic bool	w_belled;	/* (a) the bell is in its epoll */
+	_Atomic int	w_signalfd;	/* (k) or -1 */
 	uint32_t	w_knotes;	/* (k) slot of the first knote, chained by kn_aux */
 };
 
@@ -37,6 +37,7 @@ static _Atomic(struct watcher *) watchers;	/* grows at its head only */
  * apart by number, and the first is every queue's own bell.
  */
 static _Atomic int bell = -1;
+static struct lock bell_lock;		/* making it; taken inside a queue's */
 
 /* Only who holds the queue's lock adds a record for it. */
 static struct watcher *
@@ -60,7 +61,7 @@ watcher_get(struct kqueue *kq)
 	if (w == NULL)
 		return NULL;
 	w->w_kq = kq;
-	w->w_ep = w->w_signalfd = -1;
+	atomic_init(&w->w_signalfd, -1);
 	head = atomic_load(&watchers);
 	do
 		w->w_next = head;
@@ -71,18 +72,33 @@ watcher_get(struct kqueue *kq)
 static int
 bell_get(void)
 {
-	int fd = atomic_load(&bell), none = -1;
+	int error = 0;
 
-	if (fd >= 0)
-		return fd;
-	fd = kqueue_eventfd();
-	if (fd >= 0)
-		fd = hidden_dup(fd);
-	if (fd >= 0 && !atomic_compare_exchange_strong(&bell, &none, fd)) {
-		hidden_close(fd);
-		fd = none;
+	lock_take(&bell_lock);
+	if (atomic_load(&bell) == -1)
+		error = hidden_dup(kqueue_eventfd(), &bell);
+	lock_drop(&bell_lock);
+	return error;
+}
+
+bool
+sigaction_is_bell(int fd)
+{
+	return fd == atomic_load(&bell);
+}
+
+/* It rings once, for what the old one may have missed. */
+void
+sigaction_follow_bell(struct kqueue *kq, int old)
+{
+	const struct watcher *w = watcher_of(kq);
+	int saved = errno;
+
+	if (w != NULL && atomic_load(&w->w_belled)) {
+		kqueue_source_add(kq, atomic_load(&bell), EPOLLIN | EPOLLET, SIGACTION_TAG);
+		epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, old, NULL);
 	}
-	return fd;
+	errno = saved;
 }
 
 /*
@@ -92,18 +108,18 @@ bell_get(void)
 static int
 watcher_add_bell(struct kqueue *kq, struct watcher *w)
 {
-	int fd, error;
+	int error = bell_get(), fd;
 
-	if (atomic_load(&w->w_ep) >= 0)
-		return 0;
-	fd = bell_get();
-	if (fd < 0)
-		return fd;
+	if (error < 0 || atomic_load(&w->w_belled))
+		return error;
+	fd = atomic_load(&bell);
 	error = kqueue_source_add(kq, fd, 0, SIGACTION_TAG);
 	if (error < 0)
 		return error;
-	atomic_store(&w->w_ep, kq->kq_ep);
+	atomic_store(&w->w_belled, true);
 	atomic_store(&kq->kq_signalled, false);
+	if (fd != atomic_load(&bell))
+		sigaction_follow_bell(kq, fd);
 	return 0;
 }
 
@@ -144,16 +160,13 @@ watcher_add_signalfd(struct kqueue *kq, struct watcher *w)
 	fd = signalfd_set(-1, 0);
 	if (fd == -1)
 		return -errno;
-	fd = hidden_move(fd);
-	if (fd < 0)
-		return fd;
-	error = kqueue_source_add(kq, fd, EPOLLIN | EPOLLET, SIGACTION_TAG);
-	if (error < 0) {
-		hidden_close(fd);
+	error = hidden_move(fd, &w->w_signalfd);
+	if (error < 0)
 		return error;
-	}
-	w->w_signalfd = fd;
-	return 0;
+	error = kqueue_source_add(kq, w->w_signalfd, EPOLLIN | EPOLLET, SIGACTION_TAG);
+	if (error < 0)
+		hidden_free(&w->w_signalfd);
+	return error;
 }
 
 static void
@@ -247,10 +260,8 @@ sigaction_free(struct kqueue *kq)
 	if (w == NULL)
 		return;
 	atomic_store(&w->w_signals, 0);
-	atomic_store(&w->w_ep, -1);
-	if (w->w_signalfd >= 0)
-		hidden_close(w->w_signalfd);
-	w->w_signalfd = -1;
+	atomic_store(&w->w_belled, false);
+	hidden_free(&w->w_signalfd);
 }
 
 /*
@@ -262,12 +273,16 @@ sigaction_ring(int signo)
 {
 	struct epoll_event item = { .events = EPOLLIN | EPOLLET, .data.u64 = SIGACTION_TAG };
 	struct watcher *w;
+	int fd;
 
 	for (w = atomic_load(&watchers); w != NULL; w = w->w_next) {
-		if ((atomic_load(&w->w_signals) & disposition_bit(signo)) != 0 &&
-		    !atomic_exchange(&w->w_kq->kq_signalled, true))
-			syscall(SYS_epoll_ctl, atomic_load(&w->w_ep), EPOLL_CTL_MOD,
-			    atomic_load(&bell), &item);
+		if ((atomic_load(&w->w_signals) & disposition_bit(signo)) == 0 ||
+		    atomic_exchange(&w->w_kq->kq_signalled, true))
+			continue;
+		do {
+			fd = atomic_load(&bell);
+			syscall(SYS_epoll_ctl, w->w_kq->kq_ep, EPOLL_CTL_MOD, fd, &item);
+		} while (fd != atomic_load(&bell));
 	}
 }
 
@@ -285,7 +300,7 @@ sigaction_fork_child(void)
 	disposition_fork_child();
 	for (w = atomic_load(&watchers); w != NULL; w = w->w_next) {
 		atomic_store(&w->w_signals, 0);
-		atomic_store(&w->w_ep, -1);
+		atomic_store(&w->w_belled, false);
 		w->w_signalfd = -1;
 		w->w_knotes = 0;
 	}

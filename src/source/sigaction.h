@@ -36,6 +36,10 @@ void	sigaction_report(struct kqueue *kq);
 /* The queue ends: closes what it had for signals. */
 void	sigaction_free(struct kqueue *kq);
 
+/* Whether fd is the handler's bell; it has another number now.  Fit for signal handlers. */
+bool	sigaction_is_bell(int fd);
+void	sigaction_follow_bell(struct kqueue *kq, int old);
+
 /* Our handler: rings every queue that watches the signal.  Fit for signal handlers. */
 void	sigaction_ring(int signo);
 

@@ -34,7 +34,7 @@ struct heap {
 	uint32_t	h_end;		/* one past the last place in use */
 	uint32_t	h_known;	/* knotes that room is kept for */
 	uint32_t	h_room;		/* places in h_entry */
-	int		h_fd;
+	_Atomic int	h_fd;
 	int64_t		h_armed;	/* when h_fd goes off, or went off unreported */
 };
 
@@ -136,17 +136,14 @@ heap_open(struct kqueue *kq, struct heap *h, bool date)
 
 	if (fd == -1)
 		return -errno;
-	fd = hidden_move(fd);
-	if (fd < 0)
-		return fd;
-	error = kqueue_source_add(kq, fd, EPOLLIN | EPOLLET,
-	    SOURCE_TAG(date ? SOURCE_DATE : SOURCE_TIMER, 0));
-	if (error < 0) {
-		hidden_close(fd);
+	error = hidden_move(fd, &h->h_fd);
+	if (error < 0)
 		return error;
-	}
-	h->h_fd = fd;
-	return 0;
+	error = kqueue_source_add(kq, h->h_fd, EPOLLIN | EPOLLET,
+	    SOURCE_TAG(date ? SOURCE_DATE : SOURCE_TIMER, 0));
+	if (error < 0)
+		hidden_free(&h->h_fd);
+	return error;
 }
 
 static int
@@ -265,8 +262,7 @@ timerfd_free(struct kqueue *kq)
 		return;
 	for (int i = 0; i < 2; i++) {
 		mem_free(t->t_heap[i].h_entry);
-		if (t->t_heap[i].h_fd >= 0)
-			hidden_close(t->t_heap[i].h_fd);
+		hidden_free(&t->t_heap[i].h_fd);
 	}
 	mem_free(t);
 	kq->kq_timers = NULL;

@@ -8,6 +8,9 @@
  *    that is no longer the program's.  interpose/close.c removes items at
  *    close(); the generation in the data word voids what was under way.
  *  - EPOLL_CTL_MOD looks at the condition again and reports it, edge or not.
+ *    Where close() is not seen (kqueue_blind), a level-triggered item is
+ *    one-shot for the kernel, so that one that was left behind, and cannot be
+ *    named any more, does not report for ever; arming it again shows if it was.
  *  - EPOLLONESHOT, once fired, is silent at EPOLLHUP too, and MOD re-arms it.
  *  - Files and directories are refused with EPERM.
  */
@@ -132,6 +135,12 @@ watch_forget(struct kqueue *kq, int fd, struct knote *kn)
 	w->w_lane &= (uint8_t)~(1u << direction);
 }
 
+static bool
+watch_blind(void)
+{
+	return atomic_load_explicit(&kqueue_blind, memory_order_relaxed);
+}
+
 /* What an enabled knote wants to be told, and how. */
 static unsigned
 watch_want(const struct knote *kn)
@@ -148,6 +157,8 @@ watch_want(const struct knote *kn)
 static uint32_t
 watch_events(unsigned bits)
 {
+	if (watch_blind() && (bits & WATCH_MODE) == 0)
+		bits |= WATCH_ONESHOT;
 	return ((bits & WATCH_IN) != 0 ? EPOLLIN | EPOLLRDHUP : 0) |
 	    ((bits & WATCH_OUT) != 0 ? EPOLLOUT : 0) |
 	    ((bits & WATCH_PRI) != 0 ? EPOLLPRI | EPOLLRDHUP : 0) |
@@ -232,7 +243,7 @@ watch_update(struct kqueue *kq, int fd, struct knote *again)
 	}
 	for (unsigned direction = 0; direction < WATCH_DIRECTIONS; direction++)
 		bits[watch_lane(w, direction)] |= want[direction];
-	if (again != NULL && (!KQ_INTERPOSE || (watch_want(again) & WATCH_MODE) != 0))
+	if (again != NULL && (watch_blind() || (watch_want(again) & WATCH_MODE) != 0))
 		repeat = watch_lane(w, watch_direction(again));
 	/* What shrinks goes first: a direction that moves must not be in both lanes. */
 	first = bits[0] == 0 || (w->w_armed[0] & ~bits[0] & WATCH_EVENTS) != 0 ? 0 : 1;
@@ -278,6 +289,38 @@ watch_reported(struct kqueue *kq, unsigned lane, uint64_t tag)
 	return w == NULL || w->w_gen[lane] != tag >> 32 ? NULL : w;
 }
 
+/*
+ * Where closes are not seen: whether the item that reports is still that of the
+ * descriptor at this number; if not, its registrations go.  A level is armed
+ * again (MOD), an edge must not be (ADD finds it there).
+ */
+static bool
+watch_verify(struct kqueue *kq, int fd, struct watch *w, unsigned lane)
+{
+	unsigned bits = w->w_armed[lane] & ~WATCH_PRESENT;
+	int ep = lane == 0 ? kq->kq_ep : kq->kq_nested[lane - 1], saved = errno;
+	struct epoll_event item = {
+		.events = watch_events(bits),
+		.data.u64 = (uint64_t)w->w_gen[lane] << 32 | (uint32_t)fd
+	};
+	bool there;
+
+	if (!watch_blind())
+		return true;
+	if ((bits & WATCH_MODE) == 0) {
+		there = epoll_ctl(ep, EPOLL_CTL_MOD, fd, &item) == 0;
+	} else if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &item) == 0) {
+		epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
+		there = false;
+	} else {
+		there = errno == EEXIST;
+	}
+	errno = saved;
+	if (!there)
+		knote_remove_all(kq, fd);
+	return there;
+}
+
 /* The first knote of the watch becomes its last, so that the others have their turn. */
 static void
 watch_rotate(struct kqueue *kq, struct watch *w)
@@ -311,7 +354,7 @@ watch_report(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
 	int fd = (int)(uint32_t)tag, before = out->el_count;
 	struct knote *kn;
 
-	if (w == NULL)
+	if (w == NULL || !watch_verify(kq, fd, w, lane))
 		return;
 	if ((w->w_armed[lane] & WATCH_ONESHOT) != 0)
 		w->w_armed[lane] = WATCH_PRESENT;
@@ -347,7 +390,7 @@ watch_count(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents)
 	struct knote *kn;
 	int count = 0;
 
-	if (w == NULL)
+	if (w == NULL || !watch_verify(kq, (int)(uint32_t)tag, w, lane))
 		return 0;
 	if ((w->w_armed[lane] & WATCH_ONESHOT) != 0)
 		w->w_armed[lane] = WATCH_PRESENT;

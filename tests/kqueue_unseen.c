@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Closes that the library cannot see, because they are bare system calls, or
+ * because none is seen (kqueue_unseen_unwrapped): what is detected late breaks
+ * nothing.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "harness.h"
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int old_mark, new_mark;
+
+static void
+unseen_close(int fd)
+{
+	ck_assert_int_eq(syscall(SYS_close, fd), 0);
+}
+
+START_TEST(kqueue_unseen__closed_descriptor_is_silent)
+{
+	static const unsigned short flags[] = { 0, EV_CLEAR, EV_ONESHOT, EV_DISPATCH };
+
+	for (int i = 0; i < 4; i++) {
+		int kq = queue(), fds[2];
+
+		pair(PAIR_UNIX, fds);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | flags[i], 0, 0, NULL), 0);
+		put(fds[1], 1);
+		unseen_close(fds[0]);
+		no_event(kq);
+		ck_assert(!readable(kq, 0));
+		close(fds[1]);
+		close(kq);
+	}
+}
+END_TEST
+
+START_TEST(kqueue_unseen__number_of_a_closed_queue_is_a_new_queue)
+{
+	int kq, before, first = queue();
+
+	before = open_descriptors();
+	for (int i = 0; i < 100; i++) {
+		ck_assert_int_eq(change(kq = queue(), 1, EVFILT_TIMER, EV_ADD, NOTE_SECONDS, 1000, NULL), 0);
+		ck_assert_int_eq(change(kq, 2, EVFILT_TIMER, EV_DELETE, 0, 0, NULL), ENOENT);
+		unseen_close(kq);
+	}
+	kq = queue();
+	ck_assert_int_eq(open_descriptors(), before + 2);
+	close(kq);
+	close(first);
+}
+END_TEST
+
+/* Registered again by its new owner, the number tells of that alone. */
+START_TEST(kqueue_unseen__number_replaced_is_new)
+{
+	int kq = queue(), fds[2], again[2];
+
+	pair(PAIR_UNIX, fds);
+	pair(PAIR_UNIX, again);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | EV_CLEAR, 0, 0, &old_mark), 0);
+	ck_assert_int_eq(syscall(SYS_dup3, again[0], fds[0], 0), fds[0]);
+	no_event(kq);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, &new_mark), 0);
+	put(again[1], 1);
+	ck_assert_ptr_eq(event_of(kq, (uintptr_t)fds[0], EVFILT_READ).udata, &new_mark);
+	close_pair(fds);
+	close_pair(again);
+	close(kq);
+}
+END_TEST
+
+#ifdef UNWRAPPED
+
+START_TEST(kqueue_unseen__closed_queue_is_ebadf)
+{
+	int kq = queue(), file;
+
+	ck_assert_int_eq(change(kq, 1, EVFILT_USER, EV_ADD, 0, 0, NULL), 0);
+	unseen_close(kq);
+	ck_assert_int_ge(file = open("/dev/null", O_RDWR), 0);
+	ck_assert_int_eq(file, kq);
+	struct kevent event;
+	ck_assert_int_eq(kevent(kq, NULL, 0, &event, 1, &(struct timespec){ 0, 0 }), -1);
+	ck_assert_int_eq(errno, EBADF);
+	close(file);
+	close(queue());
+}
+END_TEST
+
+/* A duplicate goes on being ready: nothing is told of it, and nobody spins. */
+START_TEST(kqueue_unseen__duplicate_neither_reports_nor_spins)
+{
+	static const unsigned short flags[] = { 0, EV_CLEAR, EV_ONESHOT, EV_DISPATCH };
+	struct kevent event;
+
+	for (int i = 0; i < 4; i++)
+		for (int taken = 0; taken < 2; taken++) {
+			int kq = queue(), fds[2], copy, file = -1;
+			int64_t cpu;
+
+			pair(PAIR_UNIX, fds);
+			ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | flags[i], 0, 0, NULL), 0);
+			ck_assert_int_ge(copy = fcntl(fds[0], F_DUPFD_CLOEXEC, 50), 0);
+			put(fds[1], 1);
+			close(fds[0]);
+			if (taken)
+				ck_assert_int_eq(file = open("/dev/null", O_RDWR), fds[0]);
+			cpu = cpu_ns();
+			ck_assert_int_eq(collect(kq, &event, 1, 200), 0);
+			ck_assert_int_lt(cpu_ns() - cpu, 100000000);
+			ck_assert(!readable(kq, 0));
+			if (taken)
+				ck_assert_int_eq(change(kq, (uintptr_t)file, EVFILT_READ, EV_DELETE, 0, 0, NULL), ENOENT);
+			if (taken)
+				close(file);
+			close(copy);
+			close(fds[1]);
+			close(kq);
+		}
+	close(queue());
+}
+END_TEST
+
+START_TEST(kqueue_unseen__ten_thousand_queues_leak_nothing)
+{
+	int first = queue(), before = open_descriptors(), kq;
+
+	for (int i = 0; i < 10000; i++) {
+		ck_assert_int_eq(change(kq = queue(), 1, EVFILT_TIMER, EV_ADD, NOTE_SECONDS, 1000, NULL), 0);
+		close(kq);
+	}
+	close(first);
+	/* The next one finds out about the last. */
+	ck_assert_int_ge(kq = queue(), 0);
+	ck_assert_int_le(open_descriptors(), before);
+	close(kq);
+}
+END_TEST
+
+/* Level and edge, as ever. */
+START_TEST(kqueue_unseen__levels_stay_levels)
+{
+	int kq = queue(), fds[2];
+
+	pair(PAIR_UNIX, fds);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	put(fds[1], 1);
+	for (int i = 0; i < 10; i++) {
+		ck_assert(readable(kq, 0));
+		ck_assert_int_eq(event_of(kq, (uintptr_t)fds[0], EVFILT_READ).data, 1);
+	}
+	get(fds[0], 1);
+	no_event(kq);
+	ck_assert(!readable(kq, 0));
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_WRITE, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+	event_of(kq, (uintptr_t)fds[0], EVFILT_WRITE);
+	no_event(kq);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
+#define UNWRAPPED_TESTS								\
+    , kqueue_unseen__closed_queue_is_ebadf,					\
+    kqueue_unseen__duplicate_neither_reports_nor_spins,			\
+    kqueue_unseen__ten_thousand_queues_leak_nothing,				\
+    kqueue_unseen__levels_stay_levels
+#else
+#define UNWRAPPED_TESTS
+#endif
+
+HARNESS_MAIN("kqueue_unseen",
+    kqueue_unseen__closed_descriptor_is_silent,
+    kqueue_unseen__number_of_a_closed_queue_is_a_new_queue,
+    kqueue_unseen__number_replaced_is_new UNWRAPPED_TESTS)
