@@ -312,6 +312,47 @@ START_TEST(signal_blocked__directed_at_another_thread_is_seen_when_taken)
 }
 END_TEST
 
+/* A thread that collects what another, which does not block the signal, is sent. */
+static _Atomic int collected;
+
+static void *
+collecting_thread(void *arg)
+{
+	struct kevent event;
+
+	(void)arg;
+	mask(SIG_BLOCK, SIGUSR1);
+	ready = true;
+	while (!go)
+		if (collect(kq, &event, 1, 10) == 1)
+			collected += (int)event.data;
+	return NULL;
+}
+
+START_TEST(signal_blocked__in_the_waiting_thread_only_counts_once)
+{
+	pthread_t thread;
+
+	kq = queue();
+	signal(SIGUSR1, handler);
+	ck_assert_int_eq(change(kq, SIGUSR1, EVFILT_SIGNAL, EV_ADD, 0, 0, NULL), 0);
+	pthread_create(&thread, NULL, collecting_thread, NULL);
+	while (!ready)
+		nap(1);
+	for (int i = 0; i < 1000; i++)
+		kill(getpid(), SIGUSR1);
+	while (collected < handled)
+		nap(1);
+	nap(50);
+	go = true;
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(handled, 1000);
+	ck_assert_int_eq(collected, 1000);
+	no_event(kq);
+	close(kq);
+}
+END_TEST
+
 START_TEST(signal_blocked__disabled_is_silent)
 {
 	begin(SIGUSR1, SIG_DFL);
@@ -342,7 +383,7 @@ START_TEST(signal_blocked__stays_pending_when_the_watch_ends)
 }
 END_TEST
 
-/* As POSIX has it: what is pending is dropped when it is set to be ignored. */
+/* As POSIX has it: what is pending is dropped when it is set to be ignored, and only then. */
 START_TEST(signal_blocked__is_dropped_by_ignoring_it)
 {
 	begin(SIGUSR1, handler);
@@ -351,10 +392,17 @@ START_TEST(signal_blocked__is_dropped_by_ignoring_it)
 	signal(SIGUSR1, SIG_IGN);
 	ck_assert(!pending(SIGUSR1));
 	kill(getpid(), SIGUSR1);
-	ck_assert(pending(SIGUSR1));
 	signal(SIGUSR1, handler);
 	ck_assert(pending(SIGUSR1));
+	ck_assert_int_eq(count(SIGUSR1), 2);
 	ck_assert_int_eq(take(SIGUSR1), SIGUSR1);
+	signal(SIGUSR1, SIG_IGN);
+	kill(getpid(), SIGUSR1);
+	signal(SIGUSR1, SIG_DFL);
+	ck_assert(pending(SIGUSR1));
+	ck_assert_int_eq(count(SIGUSR1), 1);
+	ck_assert_int_eq(take(SIGUSR1), SIGUSR1);
+	no_event(kq);
 	close(kq);
 }
 END_TEST
@@ -372,6 +420,7 @@ HARNESS_MAIN("signal_blocked",
     signal_blocked__every_queue_is_told_once,
     signal_blocked__directed_at_the_waiting_thread,
     signal_blocked__directed_at_another_thread_is_seen_when_taken,
+    signal_blocked__in_the_waiting_thread_only_counts_once,
     signal_blocked__disabled_is_silent,
     signal_blocked__stays_pending_when_the_watch_ends,
     signal_blocked__is_dropped_by_ignoring_it)

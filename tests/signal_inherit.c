@@ -270,6 +270,7 @@ START_TEST(inherit__posix_spawn_keeps_the_mask)
 {
 	char sh[] = "sh", option[] = "-c", script[] = "kill -USR2 $$; exit 3";
 	char *const args[] = { sh, option, script, NULL };
+	sigset_t mask;
 	int status;
 	pid_t pid;
 
@@ -277,6 +278,13 @@ START_TEST(inherit__posix_spawn_keeps_the_mask)
 	ck_assert_int_eq(posix_spawn(&pid, "/bin/sh", NULL, NULL, args, environ), 0);
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, SIGUSR2);
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGUSR2);
+	pthread_sigmask(SIG_BLOCK, &mask, NULL);
+	ck_assert_int_eq(posix_spawn(&pid, "/bin/sh", NULL, NULL, args, environ), 0);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 3);
 	end();
 }
 END_TEST

@@ -2,9 +2,9 @@
 /*
  * EVFILT_SIGNAL.  A signal is counted when it is delivered, or taken by
  * sigwait(2); one that is blocked, once ahead of that, when it is first seen
- * pending.  kn_sdata says for which delivery: 1 + the count of those before.
- * kn_data: how many of all were there when the knote was made or last
- * delivered.
+ * pending.  kn_sdata says which delivery was counted ahead: 1 + the count of
+ * those before it; negative if it was last seen pending no longer.  kn_data:
+ * how many of all there were when the knote was made or last delivered.
  */
 #include "../filter.h"
 
@@ -23,11 +23,11 @@ signal_valid(uintptr_t ident)
 	    ident != SIGKILL && ident != SIGSTOP;
 }
 
-/* Whether the pending one that was counted is still to be delivered. */
+/* Whether one was counted ahead that is yet to be delivered. */
 static bool
 signal_ahead(const struct knote *kn, int64_t count)
 {
-	return kn->kn_sdata == 1 + count;
+	return kn->kn_sdata == 1 + count || kn->kn_sdata == -(1 + count);
 }
 
 static int64_t
@@ -74,17 +74,25 @@ signal_detach(struct kqueue *kq, struct knote *kn)
 	sigaction_detach(kq, kn, (int)kn->kn_ident);
 }
 
+/*
+ * What was counted ahead and is not pending now has been taken, and will be
+ * counted as delivered in a moment; or it never will, since it was read from a
+ * signalfd, say.  Then the next look knows: one that is pending is another.
+ */
 static void
 signal_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 {
 	int64_t count = disposition_count((int)kn->kn_ident);
 	bool pending = (hint & SIGACTION_PENDING) != 0;
 
-	if (pending && !signal_ahead(kn, count)) {
-		signal_look_ahead(kn, count);
-	} else if (!pending && signal_ahead(kn, count)) {
-		/* It was taken unseen, by a read of a signalfd perhaps; it stays counted. */
-		kn->kn_sdata = 0;
+	if (!signal_ahead(kn, count)) {
+		if (pending)
+			signal_look_ahead(kn, count);
+	} else if (kn->kn_sdata > 0) {
+		if (!pending)
+			kn->kn_sdata = -kn->kn_sdata;
+	} else {
+		kn->kn_sdata = pending ? -kn->kn_sdata : 0;
 		kn->kn_data--;
 	}
 	if (signal_total(kn) > kn->kn_data)
