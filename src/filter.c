@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-const struct filterops *const filter_table[EVFILT_SYSCOUNT + 1] = {
+const struct filterops *const filter_table[EVFILT_SYSCOUNT + 3] = {
 	[-EVFILT_READ] = &filter_read,
 	[-EVFILT_WRITE] = &filter_write,
 	[-EVFILT_VNODE] = &filter_vnode,
@@ -11,6 +11,8 @@ const struct filterops *const filter_table[EVFILT_SYSCOUNT + 1] = {
 	[-EVFILT_SIGNAL] = &filter_signal,
 	[-EVFILT_TIMER] = &filter_timer,
 	[-EVFILT_USER] = &filter_user,
+	[FILTER_GONE] = &filter_gone,
+	[FILTER_GONE_FD] = &filter_gone_fd,
 };
 
 const struct filterops *

@@ -117,13 +117,22 @@ bell_tag(const struct kqueue *kq)
 
 /* Arms the bell: events 0 silences it. */
 static void
-bell_arm(struct kqueue *kq, uint32_t events)
+bell_set(struct kqueue *kq, uint32_t events)
 {
 	struct epoll_event item = { .events = events, .data.u64 = bell_tag(kq) };
 	int saved = errno;
 
 	epoll_ctl(kq->kq_ep, EPOLL_CTL_MOD, pool_eventfd, &item);
 	errno = saved;
+}
+
+/* The same with the lock held; what a closing says meanwhile, which takes no lock, is not lost. */
+static void
+bell_arm(struct kqueue *kq, uint32_t events)
+{
+	bell_set(kq, events);
+	if (!kqueue_is_open(kq) || atomic_load(&kq->kq_closed) != 0 || atomic_load(&kq->kq_scan))
+		bell_set(kq, EPOLLIN);
 }
 
 /* Rings an armed bell again: epoll wakes nobody for an item that it has listed already. */
@@ -385,22 +394,16 @@ kqueue_number_closes(struct fdentry *entry)
 	if (kq == NULL || atomic_fetch_sub(&kq->kq_numbers, 1) != 1 ||
 	    !atomic_compare_exchange_strong(&kq->kq_state, &open, KQ_CLOSED))
 		return;
-	bell_arm(kq, EPOLLIN);		/* a level wakes every waiter */
+	bell_set(kq, EPOLLIN);		/* a level wakes every waiter */
 	kqueue_leave(kq);
 }
 
-/* One queue is told that a number it watches closes. */
+/* A number that the queue watches is closed: who next takes its lock deals with it. */
 static void
-kqueue_tell_closed(struct kqueue *kq, int fd, struct fdentry *entry, bool alone)
+kqueue_list_closed(struct kqueue *kq, int fd, struct fdentry *entry, bool alone)
 {
-	int nested = kq->kq_nested;
 	int unlisted = 0, head;
 
-	if (!kqueue_is_open(kq))
-		return;
-	epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, fd, NULL);
-	if (nested >= 0)
-		epoll_ctl(nested, EPOLL_CTL_DEL, fd, NULL);
 	if (!alone || !atomic_compare_exchange_strong(&entry->fe_next, &unlisted, 1)) {
 		atomic_store(&kq->kq_scan, true);
 		return;
@@ -411,11 +414,28 @@ kqueue_tell_closed(struct kqueue *kq, int fd, struct fdentry *entry, bool alone)
 	while (!atomic_compare_exchange_weak(&kq->kq_closed, &head, 1 + fd));
 }
 
+/* The same; a registration on it may have EV_VANISHED, then who waits must look. */
+static void
+kqueue_tell_closed(struct kqueue *kq, int fd, struct fdentry *entry, bool alone, bool vanish)
+{
+	int nested = kq->kq_nested;
+
+	if (!kqueue_is_open(kq))
+		return;
+	epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, fd, NULL);
+	if (nested >= 0)
+		epoll_ctl(nested, EPOLL_CTL_DEL, fd, NULL);
+	kqueue_list_closed(kq, fd, entry, alone);
+	if (vanish)
+		bell_set(kq, EPOLLIN);	/* kq_bell does not know: kqueue_report() finds out */
+}
+
 void
 kqueue_descriptor_closes(int fd)
 {
 	struct fdentry *entry = fdtable_find(fd);
 	struct kqueue *kq;
+	bool vanish;
 	int saved;
 
 	if (entry == NULL || fdtable_hidden(fd))
@@ -429,14 +449,15 @@ kqueue_descriptor_closes(int fd)
 	if (getpid() != atomic_load_explicit(&pool_process, memory_order_relaxed))
 		return;
 	saved = errno;
+	vanish = atomic_exchange(&entry->fe_vanish, false);
 	kq = atomic_exchange(&entry->fe_watcher, NULL);
 	if (kq != NULL)
 		atomic_fetch_add(&entry->fe_epoch, 1);
 	if (kq == FDTABLE_MANY)
 		for (kq = kqueue_first(); kq != NULL; kq = kq->kq_next)
-			kqueue_tell_closed(kq, fd, entry, false);
+			kqueue_tell_closed(kq, fd, entry, false, vanish);
 	else if (kq != NULL)
-		kqueue_tell_closed(kq, fd, entry, true);
+		kqueue_tell_closed(kq, fd, entry, true, vanish);
 	kqueue_number_closes(entry);
 	errno = saved;
 }

@@ -119,6 +119,9 @@ bool	kqueue_report(struct kqueue *kq, uint64_t tag);
 /* A report of epoll is not going to be delivered now: what would be lost becomes active. */
 void	kqueue_put_back(struct kqueue *kq, const struct epoll_event *item);
 
+/* Takes every edge that epoll has to report: whom it concerns becomes active. */
+void	kqueue_drain(struct kqueue *kq);
+
 /* Reports of epoll were lost: has everything reported again that may have been among them. */
 void	kqueue_rescan(struct kqueue *kq);
 
