@@ -145,24 +145,30 @@ knote_find(struct kqueue *kq, const struct filterops *fo, uintptr_t ident, unsig
 	return NULL;
 }
 
-/* What is left of such a registration that has ended (filter/gone.c). */
+/* What is left of such a registration that has ended (filter/gone.c), behind after or at all. */
+static struct knote *
+knote_next_gone(struct kqueue *kq, unsigned filter, const struct kevent *kev,
+    const struct knote *after)
+{
+	uint32_t *chain = knote_chain(kq, filter_table[filter], kev->ident, filter);
+	uint32_t slot = after != NULL ? after->kn_next : chain != NULL ? *chain : 0;
+	struct knote *kn;
+
+	for (; slot != 0; slot = kn->kn_next) {
+		kn = knote_at(&kq->kq_pool, slot);
+		if (kn->kn_ident == kev->ident && kn->kn_filter == filter &&
+		    kn->kn_aux == (unsigned)-kev->filter && kn->kn_udata == kev->udata)
+			return kn;
+	}
+	return NULL;
+}
+
 static struct knote *
 knote_find_gone(struct kqueue *kq, const struct kevent *kev)
 {
-	static const unsigned filters[] = { FILTER_GONE_FD, FILTER_GONE };
-	uint32_t *chain;
-	struct knote *kn;
+	struct knote *kn = knote_next_gone(kq, FILTER_GONE_FD, kev, NULL);
 
-	for (unsigned i = 0; i < 2; i++) {
-		chain = knote_chain(kq, filter_table[filters[i]], kev->ident, filters[i]);
-		for (uint32_t slot = chain == NULL ? 0 : *chain; slot != 0; slot = kn->kn_next) {
-			kn = knote_at(&kq->kq_pool, slot);
-			if (kn->kn_ident == kev->ident && kn->kn_filter == filters[i] &&
-			    kn->kn_aux == (unsigned)-kev->filter && kn->kn_udata == kev->udata)
-				return kn;
-		}
-	}
-	return NULL;
+	return kn != NULL ? kn : knote_next_gone(kq, FILTER_GONE, kev, NULL);
 }
 
 static int
@@ -545,6 +551,19 @@ knote_missing(const struct filterops *fo, uintptr_t ident)
 	return -ENOENT;
 }
 
+/* There is a new one: nobody can enable those of a closed descriptor any more. */
+static void
+knote_replace(struct kqueue *kq, const struct kevent *kev)
+{
+	struct knote *kn, *next;
+
+	for (kn = knote_next_gone(kq, FILTER_GONE, kev, NULL); kn != NULL; kn = next) {
+		next = knote_next_gone(kq, FILTER_GONE, kev, kn);
+		if ((kn->kn_status & KN_DISABLED) != 0)
+			knote_remove(kq, kn);
+	}
+}
+
 /* Whether what is gone was on a descriptor that was closed: the number is another's. */
 static bool
 knote_orphan(const struct filterops *fo, const struct knote *gone)
@@ -587,9 +606,8 @@ knote_change(struct kqueue *kq, const struct kevent *kev)
 	if ((kev->flags & EV_ADD) == 0)
 		return knote_missing(fo, kev->ident);
 	error = knote_add(kq, fo, kev);
-	/* Nobody can enable the old one any more. */
-	if (error == 0 && gone != NULL && (gone->kn_status & KN_DISABLED) != 0)
-		knote_remove(kq, gone);
+	if (error == 0 && (kev->flags & EV_UDATA_SPECIFIC) != 0)
+		knote_replace(kq, kev);
 	return error;
 }
 

@@ -346,26 +346,49 @@ START_TEST(udata_end__vanished_in_several_queues)
 }
 END_TEST
 
+static void
+fork_and_close(bool shares)
+{
+	pid_t pid = shares ? vfork() : fork();
+
+	if (pid == 0) {
+		close(fds[0]);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+
 START_TEST(udata_end__vanished_not_by_a_child)
 {
-	int status;
-	pid_t pid;
-
-	for (int i = 0; i < 2; i++) {
+	for (int shares = 0; shares < 2; shares++) {
 		start(PAIR_PIPE);
 		ck_assert_int_eq(on_read(0, EV_ADD | EV_DISPATCH | EV_VANISHED), 0);
-		pid = i == 0 ? fork() : vfork();
-		if (pid == 0) {
-			close(fds[0]);
-			_exit(0);
-		}
-		waitpid(pid, &status, 0);
+		fork_and_close(shares);
 		no_event(kq);
 		put(fds[1], 1);
 		ck_assert_uint_eq(event_of(kq, (uintptr_t)fds[0], EVFILT_READ).flags,
 		    EV_DISPATCH2);
 		stop();
 	}
+}
+END_TEST
+
+/* Each number's end is told, and nothing is left of a thousand of them. */
+START_TEST(udata_end__vanished_again_and_again)
+{
+	start(PAIR_PIPE);
+	for (int i = 0; i < 1000; i++) {
+		ck_assert_int_eq(on_read(0, EV_ADD | EV_DISPATCH | EV_VANISHED), 0);
+		ck_assert_int_eq(dup2(fds[1], fds[0]), fds[0]);
+		if (i % 2 == 0)
+			ck_assert_uint_eq(last_event(0).flags, VANISHED);
+	}
+	while (collect(kq, &(struct kevent){ 0 }, 1, 0) > 0)
+		;
+	ck_assert_int_eq(on_read(0, EV_ADD | EV_DISPATCH), 0);
+	ck_assert_int_eq(on_read(0, EV_DELETE), 0);
+	ck_assert_int_eq(on_read(0, EV_DELETE), ENOENT);
+	stop();
 }
 END_TEST
 
@@ -412,4 +435,5 @@ HARNESS_MAIN("udata_end",
     udata_end__vanished_is_for_ev_add_with_dispatch2, udata_end__vanished_tells_of_close,
     udata_end__vanished_tells_of_dup2, udata_end__vanished_of_vnode_and_write,
     udata_end__vanished_is_not_the_next_owner, udata_end__vanished_in_several_queues,
-    udata_end__vanished_not_by_a_child, udata_end__vanished_goes_to_one_thread)
+    udata_end__vanished_not_by_a_child, udata_end__vanished_again_and_again,
+    udata_end__vanished_goes_to_one_thread)

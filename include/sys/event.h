@@ -73,9 +73,10 @@ kq_ev_set(struct kevent *kq_kevp, uintptr_t kq_ident, short kq_filter,
 #define EV_FORCEONESHOT		0x0100	/* make it one-shot and deliver it now (FreeBSD) */
 #define EV_KEEPUDATA		0x0200	/* leave udata as it is (FreeBSD 14) */
 #define EV_UDATA_SPECIFIC	0x0400	/* udata is part of its name, beside ident and filter (macOS) */
-#define EV_DISPATCH2		(EV_DISPATCH | EV_UDATA_SPECIFIC)	/* EV_DELETE while it is
-				disabled: EINPROGRESS, and an event when it is enabled (macOS) */
-#define EV_VANISHED		0x0800	/* with EV_ADD | EV_DISPATCH2: tell of its close (macOS) */
+#define EV_VANISHED		0x0800	/* with EV_DISPATCH2: deliver its closing, too (macOS) */
+
+/* EV_DELETE while it is disabled: EINPROGRESS, and a last event when it is enabled.  macOS. */
+#define EV_DISPATCH2		(EV_DISPATCH | EV_UDATA_SPECIFIC)
 
 /* Set by the library in what it returns. */
 #define EV_SYSFLAGS		0xF000	/* ignored in a change */
