@@ -162,6 +162,20 @@ kevent_report_all(struct call *call, unsigned lane, int ep, int n)
 }
 
 /*
+ * What our own sources made ready, or epoll for knotes that share an item: one
+ * with EV_CLEAR is told once of all that epoll has to report until now.
+ */
+static void
+kevent_collect_ready(struct call *call, int room)
+{
+	struct kqueue *kq = call->kq;
+
+	if (kq->kq_edges && kq->kq_ready.kl_first != NULL && room > 0)
+		kqueue_drain(kq);
+	call->count += knote_collect(kq, call->out + call->count, room, &call->done);
+}
+
+/*
  * Events out: n reports of epoll first, then what our own sources made ready.
  * Each kind that has reported left room for one event at least.
  */
@@ -176,8 +190,7 @@ kevent_collect(struct call *call, int n)
 		n = kqueue_poll(kq->kq_nested, call->items, call->nitems);
 		kevent_report_all(call, 1, kq->kq_nested, n);
 	}
-	call->count += knote_collect(kq, call->out + call->count, call->room - call->count,
-	    &call->done);
+	kevent_collect_ready(call, call->room - call->count);
 	knote_list_append(&kq->kq_ready, &call->done);
 }
 
@@ -201,7 +214,7 @@ kevent_collect_now(struct call *call)
 {
 	int n, tries = 3;
 
-	call->count = knote_collect(call->kq, call->out, kevent_share(call), &call->done);
+	kevent_collect_ready(call, kevent_share(call));
 	do {
 		n = 0;
 		kevent_place_items(call);

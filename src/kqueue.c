@@ -256,6 +256,7 @@ kqueue_make(void)
 	if (error == 0) {
 		kq->kq_bell = BELL_OFF;
 		kq->kq_counted = false;
+		kq->kq_edges = false;
 		atomic_store(&kq->kq_numbers, 1);
 		atomic_fetch_add(&kq->kq_refs, 1);
 		atomic_store(&kq->kq_state, KQ_OPEN);

@@ -475,6 +475,93 @@ START_TEST(udata__dispatch_goes_to_one_waiter_each)
 }
 END_TEST
 
+/*
+ * Whatever is done, each is told what it is told alone: the same changes go to
+ * one queue with all registrations and to queues that have one each.
+ */
+#define SIX 6
+
+static struct {
+	int	kq;		/* where it is alone */
+	short	filter;
+	bool	made;
+} lone[SIX];
+
+static unsigned
+told_alone(void)
+{
+	struct kevent events[4];
+	unsigned set = 0;
+
+	for (unsigned i = 0; i < SIX; i++)
+		if (collect(lone[i].kq, events, 4, 0) > 0)
+			set |= 1u << i;
+	return set;
+}
+
+static void
+change_both(unsigned i, unsigned flags)
+{
+	uintptr_t ident = (uintptr_t)fds[0];
+	int error = change(lone[i].kq, ident, lone[i].filter, (unsigned short)flags, 0, 0, TAG(i));
+
+	ck_assert_int_eq(error, change(kq, ident, lone[i].filter,
+	    (unsigned short)(flags | SPECIFIC), 0, 0, TAG(i)));
+	lone[i].made = (flags & EV_DELETE) == 0 && (error == 0 || lone[i].made);
+}
+
+static void
+do_something(unsigned what, unsigned i)
+{
+	char buffer[8];
+
+	if (what < 5)
+		change_both(i, lone[i].made ? EV_ADD : EV_ADD | mode_flags[what]);
+	else if (what < 8)
+		change_both(i, what == 5 ? EV_DELETE | EV_ENABLE : what == 6 ? EV_DISABLE : EV_ENABLE);
+	else if (what < 11)
+		put(fds[1], 1 + what % 2);
+	else if (what == 11)
+		(void)!recv(fds[0], buffer, 1, MSG_DONTWAIT);
+	else if (what == 12)
+		drain(fds[0]);
+	else if (what == 13)
+		fill(fds[0]);
+	else
+		drain(fds[1]);
+}
+
+START_TEST(udata__each_as_if_alone)
+{
+	unsigned alone, together, what, i;
+	uint32_t random = 1;
+
+	for (int round = 0; round < 60; round++) {
+		start(PAIR_UNIX);
+		for (i = 0; i < SIX; i++) {
+			lone[i].kq = queue();
+			lone[i].filter = i < 4 ? EVFILT_READ : EVFILT_WRITE;
+			lone[i].made = false;
+		}
+		for (int step = 0; step < 100; step++) {
+			random = random * 1664525 + 1013904223;
+			what = (random >> 8) % 15;
+			i = (random >> 16) % SIX;
+			do_something(what, i);
+			if (random >> 30 == 0)
+				continue;
+			alone = told_alone();
+			together = told();
+			ck_assert_msg(alone == together, "round %d step %d after %u of %u: %x, not %x",
+			    round, step, what, i, together, alone);
+		}
+		for (i = 0; i < SIX; i++)
+			close(lone[i].kq);
+		stop();
+	}
+}
+END_TEST
+
 HARNESS_MAIN("udata",
     udata__is_part_of_the_key, udata__flag_comes_back, udata__timers_with_one_ident,
     udata__signals_with_one_number, udata__processes_with_one_pid,
@@ -483,4 +570,4 @@ HARNESS_MAIN("udata",
     udata__reads_and_writes_do_not_mix, udata__all_disabled_is_not_readable,
     udata__eof_is_told_to_each, udata__marks_differ, udata__one_event_of_room_serves_all,
     udata__nested_queue_counts_each, udata__does_not_spin, udata__wakes_a_waiter,
-    udata__dispatch_goes_to_one_waiter_each)
+    udata__dispatch_goes_to_one_waiter_each, udata__each_as_if_alone)

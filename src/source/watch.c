@@ -234,6 +234,7 @@ static void
 watch_wants(struct kqueue *kq, struct watch *w, unsigned want[2])
 {
 	uint8_t seen = 0, bit;
+	bool clear = false;
 	struct knote *kn;
 
 	want[0] = want[1] = 0;
@@ -244,9 +245,11 @@ watch_wants(struct kqueue *kq, struct watch *w, unsigned want[2])
 		bit = WATCH_SHARED(watch_direction(kn));
 		w->w_lane |= seen & bit;
 		seen |= bit;
+		clear |= (kn->kn_flags & EV_CLEAR) != 0;
 		if ((kn->kn_status & KN_DISABLED) == 0)
 			want[watch_direction(kn)] |= watch_want(kn);
 	}
+	kq->kq_edges |= clear && (w->w_lane & (WATCH_SHARED(0) | WATCH_SHARED(1))) != 0;
 	for (unsigned d = 0; d < 2; d++)
 		if (want[d] != 0 && (w->w_lane & WATCH_SHARED(d)) != 0)
 			want[d] = (want[d] & WATCH_EVENTS) | WATCH_EDGE;
