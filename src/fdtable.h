@@ -21,6 +21,7 @@ struct fdentry {
 	_Atomic int	fe_next;	/* 0: in no kq_closed; else 1 + the kq_closed it was put before */
 	_Atomic uint32_t fe_epoch;	/* how often it was closed while watched */
 	_Atomic bool	fe_shut;	/* shutdown(2) ended its sending */
+	_Atomic bool	fe_vanish;	/* a registration on it has EV_VANISHED */
 };
 
 #define FDTABLE_MANY	((struct kqueue *)(uintptr_t)1)

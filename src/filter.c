@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-const struct filterops *const filter_table[EVFILT_SYSCOUNT + 1] = {
+const struct filterops *const filter_table[EVFILT_SYSCOUNT + 3] = {
 	[-EVFILT_READ] = &filter_read,
 	[-EVFILT_WRITE] = &filter_write,
 	[-EVFILT_VNODE] = &filter_vnode,
@@ -14,6 +14,8 @@ const struct filterops *const filter_table[EVFILT_SYSCOUNT + 1] = {
 	[-EVFILT_EMPTY] = &filter_empty,
 	[-EVFILT_EXCEPT] = &filter_except,
 	[-EVFILT_LIBKQUEUE] = &filter_libkqueue,
+	[FILTER_GONE] = &filter_gone,
+	[FILTER_GONE_FD] = &filter_gone_fd,
 };
 
 const struct filterops *

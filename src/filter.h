@@ -87,7 +87,11 @@ struct filterops {
 const struct filterops *filter_find(int filter);
 
 /* The same of a knote, whose filter is known to exist. */
-extern const struct filterops *const filter_table[EVFILT_SYSCOUNT + 1];
+extern const struct filterops *const filter_table[EVFILT_SYSCOUNT + 3];
+
+/* In the place of filters that nobody can name: what is left of a registration that has ended. */
+#define FILTER_GONE	(EVFILT_SYSCOUNT + 1)
+#define FILTER_GONE_FD	(EVFILT_SYSCOUNT + 2)	/* its descriptor is open */
 
 static inline const struct filterops *
 filter_of(const struct knote *kn)
@@ -97,6 +101,6 @@ filter_of(const struct knote *kn)
 
 extern const struct filterops filter_read, filter_write, filter_vnode,
     filter_proc, filter_signal, filter_timer, filter_user, filter_empty, filter_except,
-    filter_libkqueue;
+    filter_libkqueue, filter_gone, filter_gone_fd;
 
 #endif

@@ -173,6 +173,20 @@ kevent_report_all(struct call *call, unsigned lane, int ep, int n)
 }
 
 /*
+ * What our own sources made ready, or epoll for knotes that share an item: one
+ * with EV_CLEAR is told once of all that epoll has to report until now.
+ */
+static void
+kevent_collect_ready(struct call *call, int room)
+{
+	struct kqueue *kq = call->kq;
+
+	if (kq->kq_edges && kq->kq_ready.kl_first != NULL && room > 0)
+		kqueue_drain(kq);
+	knote_collect(kq, &call->out, room, &call->done);
+}
+
+/*
  * Events out: n reports of epoll first, then what our own sources made ready.
  * Each kind that has reported left room for one event at least.
  */
@@ -191,7 +205,7 @@ kevent_collect(struct call *call, int n)
 		n = kqueue_poll(kq->kq_nested[lane - 1], call->items, call->nitems);
 		kevent_report_all(call, lane, kq->kq_nested[lane - 1], n);
 	}
-	knote_collect(kq, &call->out, eventlist_left(&call->out), &call->done);
+	kevent_collect_ready(call, eventlist_left(&call->out));
 	knote_list_append(&kq->kq_ready, &call->done);
 }
 
@@ -215,7 +229,7 @@ kevent_collect_now(struct call *call)
 {
 	int n, tries = 3;
 
-	knote_collect(call->kq, &call->out, kevent_share(call), &call->done);
+	kevent_collect_ready(call, kevent_share(call));
 	do {
 		n = 0;
 		kevent_place_items(call);

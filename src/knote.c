@@ -126,18 +126,51 @@ knote_chain(struct kqueue *kq, const struct filterops *fo, uintptr_t ident, unsi
 	return kq->kq_hash.kh_size == 0 ? NULL : hash_bucket(&kq->kq_hash, ident, filter);
 }
 
+/*
+ * (ident, filter) is the key of a registration, and udata if it was made with
+ * EV_UDATA_SPECIFIC; a change with and one without the flag never meet.
+ */
 static struct knote *
-knote_find(struct kqueue *kq, const struct filterops *fo, uintptr_t ident, unsigned filter)
+knote_find(struct kqueue *kq, const struct filterops *fo, uintptr_t ident, unsigned filter,
+    unsigned flags, const void *udata)
 {
 	uint32_t *chain = knote_chain(kq, fo, ident, filter);
 	struct knote *kn;
 
 	for (uint32_t slot = chain == NULL ? 0 : *chain; slot != 0; slot = kn->kn_next) {
 		kn = knote_at(&kq->kq_pool, slot);
-		if (kn->kn_ident == ident && kn->kn_filter == filter)
+		if (kn->kn_ident == ident && kn->kn_filter == filter &&
+		    ((kn->kn_flags ^ flags) & EV_UDATA_SPECIFIC) == 0 &&
+		    ((flags & EV_UDATA_SPECIFIC) == 0 || kn->kn_udata == udata))
 			return kn;
 	}
 	return NULL;
+}
+
+/* What is left of such a registration that has ended (filter/gone.c), behind after or at all. */
+static struct knote *
+knote_next_gone(struct kqueue *kq, unsigned filter, const struct kevent *kev,
+    const struct knote *after)
+{
+	uint32_t *chain = knote_chain(kq, filter_table[filter], kev->ident, filter);
+	uint32_t slot = after != NULL ? after->kn_next : chain != NULL ? *chain : 0;
+	struct knote *kn;
+
+	for (; slot != 0; slot = kn->kn_next) {
+		kn = knote_at(&kq->kq_pool, slot);
+		if (kn->kn_ident == kev->ident && kn->kn_filter == filter &&
+		    kn->kn_aux == (unsigned)-kev->filter && kn->kn_udata == kev->udata)
+			return kn;
+	}
+	return NULL;
+}
+
+static struct knote *
+knote_find_gone(struct kqueue *kq, const struct kevent *kev)
+{
+	struct knote *kn = knote_next_gone(kq, FILTER_GONE_FD, kev, NULL);
+
+	return kn != NULL ? kn : knote_next_gone(kq, FILTER_GONE, kev, NULL);
 }
 
 static int
@@ -154,6 +187,11 @@ knote_link(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
 		if (watch_get(kq, (int)kn->kn_ident) == NULL)
 			return -ENOMEM;
 		error = fdtable_watch(kq, (int)kn->kn_ident);
+		/* Room for it when it vanishes, and who closes is to wake who waits. */
+		if (error == 0 && (kn->kn_flags & EV_VANISHED) != 0) {
+			error = hash_reserve(kq);
+			atomic_store(&fdtable_find((int)kn->kn_ident)->fe_vanish, true);
+		}
 	} else {
 		error = hash_reserve(kq);
 	}
@@ -307,6 +345,96 @@ knote_enable(struct kqueue *kq, const struct filterops *fo, struct knote *kn, bo
 		fo->fo_enable(kq, kn, enabled);
 }
 
+/* Off the lists, out of its chain; its source forgets it. */
+static void
+knote_retire(struct kqueue *kq, struct knote *kn)
+{
+	const struct filterops *fo = filter_of(kn);
+	bool polled = knote_polled(fo, kn);
+	int fd = (int)kn->kn_ident;
+
+	kn->kn_status |= KN_DISABLED;	/* off the lists */
+	knote_relist(kq, kn);
+	if (fo->fo_detach != NULL)
+		fo->fo_detach(kq, kn);
+	knote_unlink(kq, fo, kn);
+	if (polled && !kqueue_ending(kq)) {
+		watch_forget(kq, fd, kn);
+		watch_update(kq, fd, NULL);
+	}
+}
+
+/*
+ * A registration with EV_DISPATCH2 has ended, which its owner is still to be
+ * told, by an event with how (EV_DELETE or EV_VANISHED), once it is enabled.
+ * Nothing else is left of it.  fd: its descriptor is open, so it stays in the
+ * watch, which is told of the closing; the others are in the hash.
+ */
+static void
+knote_end(struct kqueue *kq, struct knote *kn, bool fd, unsigned how)
+{
+	uint8_t disabled = kn->kn_status & KN_DISABLED;
+	unsigned filter = kn->kn_filter;
+	uint32_t *chain;
+
+	knote_retire(kq, kn);
+	if (filter != FILTER_GONE && filter != FILTER_GONE_FD)
+		kn->kn_aux = filter;
+	kn->kn_filter = fd ? FILTER_GONE_FD : FILTER_GONE;
+	kn->kn_sfflags = how;
+	kn->kn_flags = (kn->kn_flags & EV_VANISHED) | EV_DISPATCH2;
+	kn->kn_status = disabled | KN_ACTIVE;
+	if (!fd)
+		(void)hash_reserve(kq);		/* else its chains grow long */
+	chain = knote_chain(kq, filter_of(kn), kn->kn_ident, kn->kn_filter);
+	kn->kn_next = *chain;
+	*chain = kn->kn_slot;
+	kq->kq_hash.kh_count += !fd;
+	knote_relist(kq, kn);
+}
+
+/* The descriptor of a knote is closed. */
+static void
+knote_shut(struct kqueue *kq, struct knote *kn)
+{
+	if ((kn->kn_flags & EV_VANISHED) == 0) {
+		knote_remove(kq, kn);
+		return;
+	}
+	knote_end(kq, kn, false, kn->kn_filter == FILTER_GONE_FD ? kn->kn_sfflags : EV_VANISHED);
+}
+
+/* EV_DELETE.  Who is handling an event of EV_DISPATCH2 is to say first that it is done. */
+static int
+knote_delete(struct kqueue *kq, struct knote *kn, unsigned flags)
+{
+	if ((kn->kn_flags & EV_DISPATCH2) != EV_DISPATCH2 || (flags & EV_ENABLE) != 0 ||
+	    (kn->kn_status & KN_DISABLED) == 0) {
+		knote_remove(kq, kn);
+		return 0;
+	}
+	knote_end(kq, kn, filter_of(kn)->fo_fd, EV_DELETE);
+	return -EINPROGRESS;
+}
+
+/* The last event of a registration was delivered. */
+static void
+knote_finish(struct kqueue *kq, struct knote *kn, unsigned flags)
+{
+	bool told = (kn->kn_flags & EV_DISPATCH2) != EV_DISPATCH2 || (flags & EV_DELETE) != 0;
+
+	/* Of a descriptor that is closed: the number may have a registration like it again. */
+	if (!told && kn->kn_filter == FILTER_GONE)
+		told = knote_find(kq, filter_table[kn->kn_aux], kn->kn_ident, kn->kn_aux,
+		    EV_UDATA_SPECIFIC, kn->kn_udata) != NULL;
+	if (told) {
+		knote_remove(kq, kn);
+		return;
+	}
+	kn->kn_status |= KN_DISABLED;
+	knote_end(kq, kn, filter_of(kn)->fo_fd, EV_DELETE);
+}
+
 /* The number turns out to be another descriptor's: what was registered before kn is void. */
 static void
 knote_remove_others(struct kqueue *kq, struct knote *kn)
@@ -318,7 +446,7 @@ knote_remove_others(struct kqueue *kq, struct knote *kn)
 		other = knote_at(&kq->kq_pool,
 		    w->w_knotes != kn->kn_slot ? w->w_knotes : kn->kn_next);
 		other->kn_status |= KN_FILE;	/* nothing to disarm */
-		knote_remove(kq, other);
+		knote_shut(kq, other);
 	}
 }
 
@@ -335,10 +463,10 @@ knote_arm(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
 	int error;
 
 	kn->kn_status &= (uint8_t)~KN_DISABLED;
-	error = watch_update(kq, fd, kn);
+	error = watch_update(kq, fd, disabled != 0 ? NULL : kn);
 	if (error == -ENOENT) {
 		knote_remove_others(kq, kn);
-		error = watch_update(kq, fd, kn);
+		error = watch_update(kq, fd, NULL);
 	}
 	kn->kn_status |= disabled;
 	if (error == 0 && disabled != 0)
@@ -474,15 +602,37 @@ knote_answer(const struct filterops *fo, struct kevent *kev)
 	return KNOTE_ANSWERED;
 }
 
+/* There is a new one: nobody can enable those of a closed descriptor any more. */
+static void
+knote_replace(struct kqueue *kq, const struct kevent *kev)
+{
+	struct knote *kn, *next;
+
+	for (kn = knote_next_gone(kq, FILTER_GONE, kev, NULL); kn != NULL; kn = next) {
+		next = knote_next_gone(kq, FILTER_GONE, kev, kn);
+		if ((kn->kn_status & KN_DISABLED) != 0)
+			knote_remove(kq, kn);
+	}
+}
+
+/* Whether what is gone was on a descriptor that was closed: the number is another's. */
+static bool
+knote_orphan(const struct filterops *fo, const struct knote *gone)
+{
+	return fo->fo_fd && gone->kn_filter == FILTER_GONE;
+}
+
 int
 knote_change(struct kqueue *kq, struct kevent *kev, const struct ext *ext)
 {
 	const struct filterops *fo = filter_find(kev->filter);
-	struct knote *kn;
+	struct knote *kn, *gone = NULL;
 	int error;
 
 	if (fo == NULL || (kev->flags & (EV_ENABLE | EV_DISABLE)) == (EV_ENABLE | EV_DISABLE) ||
-	    (kev->flags & (EV_ADD | EV_KEEPUDATA)) == (EV_ADD | EV_KEEPUDATA))
+	    (kev->flags & (EV_ADD | EV_KEEPUDATA)) == (EV_ADD | EV_KEEPUDATA) ||
+	    ((kev->flags & EV_VANISHED) != 0 &&
+	    (kev->flags & (EV_ADD | EV_DISPATCH2)) != (EV_ADD | EV_DISPATCH2)))
 		return -EINVAL;
 	if (fo->fo_answer != NULL)
 		return knote_answer(fo, kev);
@@ -490,11 +640,15 @@ knote_change(struct kqueue *kq, struct kevent *kev, const struct ext *ext)
 		return -EBADF;
 	if (fo->fo_fd)
 		watch_check(kq, (int)kev->ident);
-	kn = knote_find(kq, fo, kev->ident, (unsigned)-kev->filter);
-	if (kn != NULL && (kev->flags & EV_DELETE) != 0) {
-		knote_remove(kq, kn);
-		return 0;
+	kn = knote_find(kq, fo, kev->ident, (unsigned)-kev->filter, kev->flags, kev->udata);
+	if (kn == NULL && (kev->flags & EV_UDATA_SPECIFIC) != 0)
+		gone = knote_find_gone(kq, kev);
+	if (gone != NULL && (!knote_orphan(fo, gone) || (kev->flags & EV_ADD) == 0)) {
+		kn = gone;
+		fo = filter_of(kn);
 	}
+	if (kn != NULL && (kev->flags & EV_DELETE) != 0)
+		return knote_delete(kq, kn, kev->flags);
 	if (kn != NULL) {
 		error = knote_update(kq, fo, kn, kev, ext);
 		if (!fo->fo_fd || (error != -ENOENT && error != -EBADF))
@@ -504,7 +658,10 @@ knote_change(struct kqueue *kq, struct kevent *kev, const struct ext *ext)
 	}
 	if ((kev->flags & EV_ADD) == 0)
 		return knote_missing(fo, kev->ident);
-	return knote_add(kq, fo, kev, ext);
+	error = knote_add(kq, fo, kev, ext);
+	if (error == 0 && (kev->flags & EV_UDATA_SPECIFIC) != 0)
+		knote_replace(kq, kev);
+	return error;
 }
 
 /* Delivery. */
@@ -521,14 +678,15 @@ knote_deliver(struct kqueue *kq, struct knote *kn, uint32_t revents, struct even
 
 	if (!fo->fo_event(kq, kn, revents, &event) && (kn->kn_status & KN_FORCED) == 0)
 		return false;
-	event.flags |= kn->kn_flags;
+	event.flags |= (unsigned short)(kn->kn_flags & ~EV_VANISHED);
 	eventlist_put(out, &event, knote_ext(kq, kn));
-	if ((kn->kn_flags & EV_ONESHOT) != 0) {
-		knote_remove(kq, kn);
+	if ((event.flags & EV_ONESHOT) != 0) {
+		knote_finish(kq, kn, event.flags);
 		return true;
 	}
-	/* Epoll itself goes on to tell of what it watches. */
-	if ((kn->kn_flags & EV_CLEAR) != 0 || knote_polled(fo, kn))
+	/* Epoll itself goes on to tell of what it watches for one. */
+	if ((kn->kn_status & KN_ACTIVE) != 0 && ((kn->kn_flags & EV_CLEAR) != 0 ||
+	    (knote_polled(fo, kn) && !watch_shared(kq, kn))))
 		knote_deactivate(kq, kn);
 	if ((kn->kn_flags & EV_CLEAR) != 0)
 		kn->kn_fflags = 0;
@@ -578,19 +736,7 @@ knote_collect(struct kqueue *kq, struct eventlist *out, int n, struct knote_list
 void
 knote_remove(struct kqueue *kq, struct knote *kn)
 {
-	const struct filterops *fo = filter_of(kn);
-	bool polled = knote_polled(fo, kn);
-	int fd = (int)kn->kn_ident;
-
-	kn->kn_status |= KN_DISABLED;	/* off the lists */
-	knote_relist(kq, kn);
-	if (fo->fo_detach != NULL)
-		fo->fo_detach(kq, kn);
-	knote_unlink(kq, fo, kn);
-	if (polled && !kqueue_ending(kq)) {
-		watch_forget(kq, fd, kn);
-		watch_update(kq, fd, NULL);
-	}
+	knote_retire(kq, kn);
 	pool_give(&kq->kq_pool, kn);
 }
 
@@ -609,7 +755,7 @@ knote_remove_all(struct kqueue *kq, int fd)
 		kn->kn_status |= KN_FILE;
 	}
 	while (w->w_knotes != 0)
-		knote_remove(kq, knote_at(&kq->kq_pool, w->w_knotes));
+		knote_shut(kq, knote_at(&kq->kq_pool, w->w_knotes));
 }
 
 void

@@ -159,7 +159,7 @@ bell_tag(const struct kqueue *kq)
 
 /* Arms the bell: events 0 silences it. */
 static void
-bell_arm(struct kqueue *kq, uint32_t events)
+bell_set(struct kqueue *kq, uint32_t events)
 {
 	struct epoll_event item = { .events = events, .data.u64 = bell_tag(kq) };
 	int saved = errno, bell;
@@ -184,6 +184,15 @@ bell_follow(struct kqueue *kq, int old)
 	kqueue_source_add(kq, pool_eventfd, EPOLLIN, bell_tag(kq));
 	epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, old, NULL);
 	errno = saved;
+}
+
+/* The same with the lock held; what a closing says meanwhile, which takes no lock, is not lost. */
+static void
+bell_arm(struct kqueue *kq, uint32_t events)
+{
+	bell_set(kq, events);
+	if (!kqueue_is_open(kq) || atomic_load(&kq->kq_closed) != 0 || atomic_load(&kq->kq_scan))
+		bell_set(kq, EPOLLIN);
 }
 
 /* The queue's lock is held. */
@@ -333,6 +342,7 @@ kqueue_make_at(int number, struct fdentry *entry, struct kqueue **made)
 		return error;
 	kq->kq_bell = BELL_OFF;
 	kq->kq_counted = false;
+	kq->kq_edges = false;
 	kq->kq_bell_moved = false;
 	atomic_store(&kq->kq_numbers, 1);
 	atomic_fetch_add(&kq->kq_refs, 1);
@@ -629,18 +639,12 @@ kqueue_number_closes(struct fdentry *entry)
 		kqueue_drop_number(kq);
 }
 
-/* One queue is told that a number it watches closes. */
+/* A number that the queue watches is closed: who next takes its lock deals with it. */
 static void
-kqueue_tell_closed(struct kqueue *kq, int fd, struct fdentry *entry, bool alone)
+kqueue_list_closed(struct kqueue *kq, int fd, struct fdentry *entry, bool alone)
 {
-	int unlisted = 0, head, nested;
+	int unlisted = 0, head;
 
-	if (!kqueue_is_open(kq))
-		return;
-	epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, fd, NULL);
-	for (unsigned lane = 1; lane < WATCH_LANES; lane++)
-		if ((nested = kq->kq_nested[lane - 1]) >= 0)
-			epoll_ctl(nested, EPOLL_CTL_DEL, fd, NULL);
 	if (!alone || !atomic_compare_exchange_strong(&entry->fe_next, &unlisted, 1)) {
 		atomic_store(&kq->kq_scan, true);
 		return;
@@ -651,11 +655,29 @@ kqueue_tell_closed(struct kqueue *kq, int fd, struct fdentry *entry, bool alone)
 	while (!atomic_compare_exchange_weak(&kq->kq_closed, &head, 1 + fd));
 }
 
+/* The same; a registration on it may have EV_VANISHED, then who waits must look. */
+static void
+kqueue_tell_closed(struct kqueue *kq, int fd, struct fdentry *entry, bool alone, bool vanish)
+{
+	int nested;
+
+	if (!kqueue_is_open(kq))
+		return;
+	epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, fd, NULL);
+	for (unsigned lane = 1; lane < WATCH_LANES; lane++)
+		if ((nested = kq->kq_nested[lane - 1]) >= 0)
+			epoll_ctl(nested, EPOLL_CTL_DEL, fd, NULL);
+	kqueue_list_closed(kq, fd, entry, alone);
+	if (vanish)
+		bell_set(kq, EPOLLIN);	/* kq_bell does not know: kqueue_report() finds out */
+}
+
 void
 kqueue_descriptor_closes(int fd)
 {
 	struct fdentry *entry = fdtable_find(fd);
 	struct kqueue *kq;
+	bool vanish;
 	int saved;
 
 	if (entry == NULL)
@@ -673,14 +695,15 @@ kqueue_descriptor_closes(int fd)
 	if (getpid() != atomic_load_explicit(&pool_process, memory_order_relaxed))
 		return;
 	saved = errno;
+	vanish = atomic_exchange(&entry->fe_vanish, false);
 	kq = atomic_exchange(&entry->fe_watcher, NULL);
 	if (kq != NULL)
 		atomic_fetch_add(&entry->fe_epoch, 1);
 	if (kq == FDTABLE_MANY)
 		for (kq = kqueue_first(); kq != NULL; kq = kq->kq_next)
-			kqueue_tell_closed(kq, fd, entry, false);
+			kqueue_tell_closed(kq, fd, entry, false, vanish);
 	else if (kq != NULL)
-		kqueue_tell_closed(kq, fd, entry, true);
+		kqueue_tell_closed(kq, fd, entry, true, vanish);
 	kqueue_number_closes(entry);
 	kqueue_end_unended();
 	errno = saved;

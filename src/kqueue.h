@@ -46,6 +46,7 @@ struct kqueue {
 	bool		kq_news;	/* (k) kq_ready has a knote that the bell has not told */
 	_Atomic bool	kq_counted;	/* (a) it is in another queue */
 	uint16_t	kq_call;	/* (k) numbers the calls that collect */
+	bool		kq_edges;	/* (k) an EV_CLEAR knote shares its item with others */
 	bool		kq_turn;	/* (k) with room for one event: whose turn it is */
 	_Atomic uint32_t kq_id;		/* (a) tells it from its predecessors in this struct */
 	int		kq_number;	/* (i) the number kqueue() returned */
@@ -132,6 +133,9 @@ unsigned kqueue_report(struct kqueue *kq, uint64_t tag);
 
 /* A report of epoll is not going to be delivered now: what would be lost becomes active. */
 void	kqueue_put_back(struct kqueue *kq, const struct epoll_event *item);
+
+/* Takes every edge that epoll has to report: whom it concerns becomes active. */
+void	kqueue_drain(struct kqueue *kq);
 
 /* Reports of epoll were lost: has everything reported again that may have been among them. */
 void	kqueue_rescan(struct kqueue *kq);

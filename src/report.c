@@ -29,6 +29,8 @@ kqueue_report(struct kqueue *kq, uint64_t tag)
 	case SOURCE_BELL:
 		if (kq->kq_bell == BELL_EDGE)
 			kq->kq_bell = BELL_SPENT;
+		else if (kq->kq_bell == BELL_OFF && kqueue_is_open(kq))
+			kq->kq_bell = BELL_LEVEL;	/* rung by a closing, to be silenced */
 		break;
 	case SOURCE_NESTED:
 		return 1u << SOURCE_SLOT(tag);
@@ -56,6 +58,48 @@ kqueue_put_back(struct kqueue *kq, const struct epoll_event *item)
 		kqueue_report(kq, item->data.u64);
 	else
 		watch_count(kq, 0, item->data.u64, item->events);
+}
+
+/*
+ * Epoll gives each item that is ready a turn: when the first comes again, or
+ * there are no more, all were seen.
+ */
+#define DRAIN_ITEMS	64
+
+/* Which lanes have something, bit by bit. */
+static unsigned
+drain_lane(struct kqueue *kq, unsigned lane, int ep)
+{
+	struct epoll_event items[DRAIN_ITEMS];
+	uint64_t first = 0;
+	unsigned lanes = 0;
+	bool again = false;
+	int n;
+
+	do {
+		n = kqueue_poll(ep, items, DRAIN_ITEMS);
+		for (int i = 0; i < n && !again; i++) {
+			if (first == 0)
+				first = items[i].data.u64;
+			else
+				again = items[i].data.u64 == first;
+			if (SOURCE_IS(items[i].data.u64))
+				lanes |= kqueue_report(kq, items[i].data.u64);
+			else
+				watch_hold(kq, lane, items[i].data.u64, items[i].events);
+		}
+	} while (n == DRAIN_ITEMS && !again);
+	return lanes;
+}
+
+void
+kqueue_drain(struct kqueue *kq)
+{
+	unsigned lanes = drain_lane(kq, 0, kq->kq_ep);
+
+	for (unsigned lane = 1; lane < WATCH_LANES; lane++)
+		if ((lanes & 1u << lane) != 0)
+			drain_lane(kq, lane, kq->kq_nested[lane - 1]);
 }
 
 void

@@ -98,13 +98,18 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 #define EV_ENABLE		0x0004	/* deliver again */
 #define EV_DISABLE		0x0008	/* keep recording, deliver nothing */
 
-/* How a registration behaves.  FreeBSD and all others, but for the last two. */
+/* How a registration behaves.  FreeBSD and all others, but where noted. */
 #define EV_ONESHOT		0x0010	/* delete it after its first delivery */
 #define EV_CLEAR		0x0020	/* reset its state after each delivery */
 #define EV_RECEIPT		0x0040	/* answer this change with an EV_ERROR entry, data 0 if good */
 #define EV_DISPATCH		0x0080	/* disable it after each delivery */
 #define EV_FORCEONESHOT		0x0100	/* make it one-shot and deliver it now (FreeBSD) */
 #define EV_KEEPUDATA		0x0200	/* leave udata as it is (FreeBSD 14) */
+#define EV_UDATA_SPECIFIC	0x0400	/* udata is part of its name, beside ident and filter (macOS) */
+#define EV_VANISHED		0x0800	/* with EV_DISPATCH2: deliver its closing, too (macOS) */
+
+/* EV_DELETE while it is disabled: EINPROGRESS, and a last event when it is enabled.  macOS. */
+#define EV_DISPATCH2		(EV_DISPATCH | EV_UDATA_SPECIFIC)
 
 /* Set by the library in what it returns. */
 #define EV_SYSFLAGS		0xF000	/* ignored in a change */

@@ -38,6 +38,9 @@ enum { WATCH_READ, WATCH_WRITE, WATCH_EXCEPT, WATCH_DIRECTIONS };
 #define WATCH_EVENTS	(WATCH_IN | WATCH_OUT)
 #define WATCH_MODE	(WATCH_EDGE | WATCH_ONESHOT)
 
+/* w_lane: direction d is shared. */
+#define WATCH_SHARED(d)	((uint8_t)(4u << (d)))
+
 struct watch *
 watch_get(struct kqueue *kq, int fd)
 {
@@ -122,6 +125,29 @@ watch_lane(const struct watch *w, unsigned direction)
 	return direction == WATCH_EXCEPT ? 2 : (unsigned)w->w_lane >> direction & 1;
 }
 
+bool
+watch_shared(struct kqueue *kq, const struct knote *kn)
+{
+	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)kn->kn_ident);
+
+	return (w->w_lane & WATCH_SHARED(watch_direction(kn))) != 0;
+}
+
+/* How many knotes, enabled or not, epoll watches the descriptor for. */
+static unsigned
+watch_sharers(struct kqueue *kq, const struct watch *w, unsigned direction)
+{
+	unsigned count = 0;
+	struct knote *kn;
+
+	for (uint32_t slot = w->w_knotes; slot != 0; slot = kn->kn_next) {
+		kn = knote_at(&kq->kq_pool, slot);
+		count += filter_of(kn)->fo_poll != 0 && (kn->kn_status & KN_FILE) == 0 &&
+		    watch_direction(kn) == direction;
+	}
+	return count;
+}
+
 void
 watch_forget(struct kqueue *kq, int fd, struct knote *kn)
 {
@@ -129,6 +155,10 @@ watch_forget(struct kqueue *kq, int fd, struct knote *kn)
 	unsigned direction = watch_direction(kn);
 	unsigned lane = watch_lane(w, direction);
 
+	/* What is under way is for the others, too. */
+	if ((w->w_lane & WATCH_SHARED(direction)) != 0 && watch_sharers(kq, w, direction) > 0)
+		return;
+	w->w_lane &= (uint8_t)~WATCH_SHARED(direction);
 	/* Only an item that watch_update() is about to change may change its generation. */
 	if ((w->w_armed[lane] & 1u << direction) != 0)
 		w->w_gen[lane]++;
@@ -219,21 +249,90 @@ watch_separate(struct watch *w, const unsigned want[])
 	w->w_lane ^= (uint8_t)(1u << (writer ? WATCH_WRITE : WATCH_READ));
 }
 
+/* What the enabled knotes of each direction want; from the second one on, it is shared. */
+static void
+watch_wants(struct kqueue *kq, struct watch *w, unsigned want[])
+{
+	uint8_t seen = 0, bit;
+	bool clear = false;
+	struct knote *kn;
+
+	memset(want, 0, WATCH_DIRECTIONS * sizeof(want[0]));
+	for (uint32_t slot = w->w_knotes; slot != 0; slot = kn->kn_next) {
+		kn = knote_at(&kq->kq_pool, slot);
+		if (filter_of(kn)->fo_poll == 0 || (kn->kn_status & KN_FILE) != 0)
+			continue;
+		bit = WATCH_SHARED(watch_direction(kn));
+		w->w_lane |= seen & bit;
+		seen |= bit;
+		clear |= (kn->kn_flags & EV_CLEAR) != 0;
+		if ((kn->kn_status & KN_DISABLED) == 0)
+			want[watch_direction(kn)] |= watch_want(kn);
+	}
+	kq->kq_edges |= clear &&
+	    (w->w_lane & (WATCH_SHARED(0) | WATCH_SHARED(1) | WATCH_SHARED(2))) != 0;
+	for (unsigned d = 0; d < WATCH_DIRECTIONS; d++)
+		if (want[d] != 0 && (w->w_lane & WATCH_SHARED(d)) != 0)
+			want[d] = (want[d] & WATCH_EVENTS) | WATCH_EDGE;
+}
+
+/* Whether the item that epoll has is this descriptor's: adding it again changes nothing. */
+static int
+watch_probe(struct kqueue *kq, int fd, struct watch *w, unsigned lane)
+{
+	struct epoll_event item = { .events = 0 };
+	int ep = lane == 0 ? kq->kq_ep : kq->kq_nested[lane - 1];
+	int saved = errno, error = 0;
+
+	if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &item) == 0) {
+		epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
+		error = -ENOENT;
+	} else if (errno != EEXIST) {
+		error = -errno;
+	}
+	if (error < 0)
+		w->w_armed[lane] = 0;
+	errno = saved;
+	return error;
+}
+
+/*
+ * A knote of a shared direction is to look again.  If the item was just armed,
+ * epoll will report what holds; else only this knote is to be told, and what
+ * epoll has to report already must not tell it a second time.
+ */
+static int
+watch_look(struct kqueue *kq, struct watch *w, struct knote *kn, unsigned armed)
+{
+	unsigned lane = watch_lane(w, watch_direction(kn));
+	struct kevent scratch = { .flags = 0 };
+	bool ready = false;
+	int error;
+
+	if (armed == w->w_armed[lane]) {
+		error = watch_probe(kq, (int)kn->kn_ident, w, lane);
+		if (error < 0)
+			return error;
+		kqueue_drain(kq);
+		ready = filter_of(kn)->fo_event(kq, kn, 0, &scratch);
+	}
+	if (ready)
+		knote_activate(kq, kn);
+	else if ((kn->kn_status & KN_FORCED) == 0)
+		knote_deactivate(kq, kn);
+	return 0;
+}
+
 int
 watch_update(struct kqueue *kq, int fd, struct knote *again)
 {
 	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
-	unsigned want[WATCH_DIRECTIONS] = { 0 }, bits[WATCH_LANES] = { 0 };
-	unsigned first, repeat = WATCH_LANES;
-	struct knote *kn;
+	unsigned want[WATCH_DIRECTIONS], bits[WATCH_LANES] = { 0 };
+	unsigned first, armed = 0, repeat = WATCH_LANES;
+	bool shared;
 	int error = 0;
 
-	for (uint32_t slot = w->w_knotes; slot != 0; slot = kn->kn_next) {
-		kn = knote_at(&kq->kq_pool, slot);
-		if (filter_of(kn)->fo_poll != 0 &&
-		    (kn->kn_status & (KN_FILE | KN_DISABLED)) == 0)
-			want[watch_direction(kn)] |= watch_want(kn);
-	}
+	watch_wants(kq, w, want);
 	if (watch_conflict(w, want)) {
 		/* The second lane must exist before anything is taken from the first. */
 		if ((error = kqueue_get_nested(kq, 1)) < 0)
@@ -243,7 +342,10 @@ watch_update(struct kqueue *kq, int fd, struct knote *again)
 	}
 	for (unsigned direction = 0; direction < WATCH_DIRECTIONS; direction++)
 		bits[watch_lane(w, direction)] |= want[direction];
-	if (again != NULL && (watch_blind() || (watch_want(again) & WATCH_MODE) != 0))
+	shared = again != NULL && (w->w_lane & WATCH_SHARED(watch_direction(again))) != 0;
+	if (shared)
+		armed = w->w_armed[watch_lane(w, watch_direction(again))];
+	else if (again != NULL && (watch_blind() || (watch_want(again) & WATCH_MODE) != 0))
 		repeat = watch_lane(w, watch_direction(again));
 	/* What shrinks goes first: a direction that moves must not be in both lanes. */
 	first = bits[0] == 0 || (w->w_armed[0] & ~bits[0] & WATCH_EVENTS) != 0 ? 0 : 1;
@@ -252,7 +354,7 @@ watch_update(struct kqueue *kq, int fd, struct knote *again)
 
 		error = watch_set(kq, fd, w, lane, bits[lane], lane == repeat);
 	}
-	return error;
+	return shared && error == 0 ? watch_look(kq, w, again, armed) : error;
 }
 
 /* After a report: a knote that was refused or left behind may need another item. */
@@ -369,6 +471,10 @@ watch_report(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
 		next = kn->kn_next;
 		if (!watch_concerns(w, kn, lane, revents))
 			continue;
+		if ((w->w_lane & WATCH_SHARED(watch_direction(kn))) != 0) {
+			knote_activate(kq, kn);
+			continue;
+		}
 		if (out->el_count - before >= room) {
 			watch_put_off(kq, fd, w, kn);
 			break;
@@ -380,6 +486,15 @@ watch_report(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
 			watch_after(kq, fd, kn, false);
 		}
 	}
+}
+
+void
+watch_hold(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents)
+{
+	struct watch *w = watch_reported(kq, lane, tag);
+
+	if (w != NULL && (w->w_armed[lane] & WATCH_MODE) != 0)
+		watch_count(kq, lane, tag, revents);
 }
 
 int
@@ -399,7 +514,9 @@ watch_count(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents)
 		if (!watch_concerns(w, kn, lane, revents))
 			continue;
 		memset(&scratch, 0, sizeof(scratch));
-		if (!filter_of(kn)->fo_event(kq, kn, revents, &scratch))
+		if ((w->w_lane & WATCH_SHARED(watch_direction(kn))) != 0)
+			knote_activate(kq, kn);		/* counted where it goes */
+		else if (!filter_of(kn)->fo_event(kq, kn, revents, &scratch))
 			watch_after(kq, (int)(uint32_t)tag, kn, false);
 		else if ((watch_want(kn) & WATCH_MODE) == 0)
 			count++;

@@ -9,6 +9,13 @@
  * mode and an edge in one direction repeats what stands in the other.  What is
  * exceptional is rare and has lane 2 to itself.
  *
+ * A direction with several knotes (EV_UDATA_SPECIFIC) is shared: its item is
+ * edge-triggered whatever they ask for, and a report makes them all active.
+ * From then on they are in kq_ready, where each behaves by its own flags: one
+ * that is level-triggered stays until its condition is found to have ended, and
+ * what comes later is a new edge.  A knote that alone is to look again looks
+ * for itself, since MOD would tell the others, too.
+ *
  * Protected by the queue's lock.
  */
 #ifndef KQ_WATCH_H
@@ -31,7 +38,7 @@ struct watch {
 	uint16_t	w_call;			/* the call that last had a report of it ... */
 	uint8_t		w_called;		/* ... bit l: from lane l */
 	uint8_t		w_armed[WATCH_LANES];	/* WATCH_... bits of each item */
-	uint8_t		w_lane;			/* bit d: direction d (0 or 1) is in lane 1 */
+	uint8_t		w_lane;		/* bit d: direction d (0 or 1) is in lane 1; 2 + d: is shared */
 	uint8_t		w_kind;			/* enum fdkind, once it is known */
 };
 
@@ -54,6 +61,9 @@ watch_find(const struct watch_table *table, uint32_t fd)
 
 /* The watch of a descriptor, made if need be; NULL: no memory. */
 struct watch *watch_get(struct kqueue *kq, int fd);
+
+/* Whether other knotes are or were on kn's descriptor for the same direction. */
+bool	watch_shared(struct kqueue *kq, const struct knote *kn);
 
 /*
  * Makes epoll's items what the watch's enabled knotes need now.  again: also
@@ -81,6 +91,9 @@ void	watch_report(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t reven
  * Others are activated, since epoll will not report them again.
  */
 int	watch_count(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents);
+
+/* The same for what epoll will not report again only. */
+void	watch_hold(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents);
 
 /*
  * The watch of a descriptor that is to be changed or may have been closed:
