@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -438,9 +439,27 @@ waiter_run(void *arg)
 	struct waiter *w = arg;
 	struct timespec ts = { w->ms / 1000, (w->ms % 1000) * 1000000L };
 
+	w->tid = (int)syscall(SYS_gettid);
 	w->count = kevent(w->kq, NULL, 0, &w->event, 1, w->ms < 0 ? NULL : &ts);
 	w->error = w->count == -1 ? errno : 0;
 	return NULL;
+}
+
+/* Whether a thread of this process sleeps: in kevent(), after its start. */
+static bool
+sleeps(int tid)
+{
+	char path[64], line[256];
+	const char *state;
+	FILE *stat;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	stat = fopen(path, "r");
+	if (stat == NULL)
+		return true;	/* it has ended */
+	state = fgets(line, sizeof(line), stat) == NULL ? NULL : strrchr(line, ')');
+	fclose(stat);
+	return state != NULL && state[2] == 'S';
 }
 
 void
@@ -450,7 +469,9 @@ waiter_start(struct waiter *w, int kq, int ms)
 	w->kq = kq;
 	w->ms = ms;
 	ck_assert_int_eq(pthread_create(&w->thread, NULL, waiter_run, w), 0);
-	nap(20);
+	for (int tries = 0; tries < 10000 && (w->tid == 0 || !sleeps(w->tid)); tries++)
+		nap(1);
+	nap(5);
 }
 
 void

@@ -94,6 +94,7 @@ struct waiter {
 	int		kq, ms;		/* as for collect() */
 	int		count, error;	/* what kevent() returned, and errno if -1 */
 	struct kevent	event;
+	_Atomic int	tid;		/* once it runs */
 };
 void	waiter_start(struct waiter *w, int kq, int ms);
 void	waiter_join(struct waiter *w);
