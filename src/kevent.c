@@ -116,7 +116,11 @@ kevent_apply(struct kqueue *kq, const struct eventlist *changes, struct eventlis
 static int
 kevent_left(const struct call *call)
 {
-	return eventlist_left(&call->out) - __builtin_popcount(call->lanes);
+	int left = eventlist_left(&call->out);
+
+	for (unsigned lanes = call->lanes; lanes != 0; lanes &= lanes - 1)
+		left--;
+	return left;
 }
 
 /*

@@ -579,7 +579,8 @@ kqueue_leave(struct kqueue *kq)
 {
 	kqueue_drop(kq);
 	kqueue_calls--;
-	kqueue_end_unended();
+	if (atomic_load_explicit(&pool_unended, memory_order_relaxed))
+		kqueue_end_unended();
 }
 
 /* A reference less: the last one of a closed queue ends it. */

@@ -9,8 +9,8 @@
  *
  * Lock order, outermost first:
  *	pool		kqueue.c: making queues
- *	signals		source/sigaction.c: dispositions and who watches them
  *	kq_lock		one queue; of two nested queues the outer first
+ *	signals		source/disposition.c: what the program wants done with each
  *	memory		mem.c: taking a block; giving one back needs no lock
  */
 #ifndef KQ_LOCK_H

@@ -397,7 +397,7 @@ watch_reported(struct kqueue *kq, unsigned lane, uint64_t tag)
  * again (MOD), an edge must not be (ADD finds it there).
  */
 static bool
-watch_verify(struct kqueue *kq, int fd, struct watch *w, unsigned lane)
+watch_verify_unseen(struct kqueue *kq, int fd, struct watch *w, unsigned lane)
 {
 	unsigned bits = w->w_armed[lane] & ~WATCH_PRESENT;
 	int ep = lane == 0 ? kq->kq_ep : kq->kq_nested[lane - 1], saved = errno;
@@ -407,8 +407,6 @@ watch_verify(struct kqueue *kq, int fd, struct watch *w, unsigned lane)
 	};
 	bool there;
 
-	if (!watch_blind())
-		return true;
 	if ((bits & WATCH_MODE) == 0) {
 		there = epoll_ctl(ep, EPOLL_CTL_MOD, fd, &item) == 0;
 	} else if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &item) == 0) {
@@ -421,6 +419,12 @@ watch_verify(struct kqueue *kq, int fd, struct watch *w, unsigned lane)
 	if (!there)
 		knote_remove_all(kq, fd);
 	return there;
+}
+
+static inline bool
+watch_verify(struct kqueue *kq, int fd, struct watch *w, unsigned lane)
+{
+	return !watch_blind() || watch_verify_unseen(kq, fd, w, lane);
 }
 
 /* The first knote of the watch becomes its last, so that the others have their turn. */
