@@ -6,7 +6,7 @@
 #include "fdtable.h"
 #include "filter.h"
 #include "kqueue.h"
-#include "mem.h"
+#include "registry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,204 +16,6 @@
 /* Bits of a change that say what to do now, not how the knote shall be. */
 #define KNOTE_ACTIONS	(EV_ADD | EV_DELETE | EV_ENABLE | EV_DISABLE | \
 			EV_FORCEONESHOT | EV_KEEPUDATA | EV_SYSFLAGS)
-
-/* Slots that fit into an epoll item's tag. */
-#define KNOTE_SLOTS	(UINT32_C(1) << 28)
-
-/* The pool. */
-
-static int
-pool_grow(struct knote_pool *pool)
-{
-	struct knote **chunks, *chunk;
-
-	if (pool->kp_used >= KNOTE_SLOTS - KNOTE_CHUNK)
-		return -ENOMEM;
-	if ((pool->kp_chunks & (pool->kp_chunks - 1)) == 0) {
-		chunks = mem_grow(pool->kp_chunk,
-		    pool->kp_chunks == 0 ? 1 : (size_t)pool->kp_chunks * 2, sizeof(*chunks));
-		if (chunks == NULL)
-			return -ENOMEM;
-		pool->kp_chunk = chunks;
-	}
-	chunk = mem_alloc(KNOTE_CHUNK * sizeof(*chunk));
-	if (chunk == NULL)
-		return -ENOMEM;
-	pool->kp_chunk[pool->kp_chunks++] = chunk;
-	if (pool->kp_used == 0)
-		pool->kp_used = 1;	/* slot 0 means none */
-	return 0;
-}
-
-static struct knote *
-pool_take(struct knote_pool *pool)
-{
-	struct knote *kn;
-	uint32_t slot = pool->kp_free;
-
-	if (slot != 0) {
-		kn = knote_at(pool, slot);
-		pool->kp_free = kn->kn_next;
-	} else {
-		if (pool->kp_used >> KNOTE_CHUNK_SHIFT >= pool->kp_chunks &&
-		    pool_grow(pool) < 0)
-			return NULL;
-		slot = pool->kp_used++;
-		kn = knote_at(pool, slot);
-	}
-	memset(kn, 0, sizeof(*kn));
-	kn->kn_slot = slot;
-	return kn;
-}
-
-static void
-pool_give(struct knote_pool *pool, struct knote *kn)
-{
-	ext_set(&pool->kp_ext, kn->kn_slot, &ext_none);
-	kn->kn_filter = 0;
-	kn->kn_next = pool->kp_free;
-	pool->kp_free = kn->kn_slot;
-}
-
-/* The hash of knotes that are on no descriptor. */
-
-static uint32_t *
-hash_bucket(const struct knote_hash *hash, uintptr_t ident, unsigned filter)
-{
-	uint64_t h = ((uint64_t)ident + filter) * UINT64_C(0x9e3779b97f4a7c15);
-
-	return &hash->kh_bucket[(h >> 32) & (hash->kh_size - 1)];
-}
-
-/* Doubles the table when there are as many knotes as chains. */
-static int
-hash_reserve(struct kqueue *kq)
-{
-	struct knote_hash *hash = &kq->kq_hash, larger;
-	uint32_t slot, next, *bucket;
-	struct knote *kn;
-
-	if (hash->kh_count < hash->kh_size)
-		return 0;
-	larger.kh_size = hash->kh_size == 0 ? 16 : hash->kh_size * 2;
-	larger.kh_count = hash->kh_count;
-	larger.kh_bucket = mem_alloc(larger.kh_size * sizeof(uint32_t));
-	if (larger.kh_bucket == NULL)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < hash->kh_size; i++)
-		for (slot = hash->kh_bucket[i]; slot != 0; slot = next) {
-			kn = knote_at(&kq->kq_pool, slot);
-			next = kn->kn_next;
-			bucket = hash_bucket(&larger, kn->kn_ident, kn->kn_filter);
-			kn->kn_next = *bucket;
-			*bucket = slot;
-		}
-	mem_free(hash->kh_bucket);
-	*hash = larger;
-	return 0;
-}
-
-/* The chain that a knote with this key is in: its watch's or its bucket's. */
-static uint32_t *
-knote_chain(struct kqueue *kq, const struct filterops *fo, uintptr_t ident, unsigned filter)
-{
-	struct watch *w;
-
-	if (fo->fo_fd) {
-		w = watch_find(&kq->kq_watches, (uint32_t)ident);
-		return w == NULL ? NULL : &w->w_knotes;
-	}
-	return kq->kq_hash.kh_size == 0 ? NULL : hash_bucket(&kq->kq_hash, ident, filter);
-}
-
-/*
- * (ident, filter) is the key of a registration, and udata if it was made with
- * EV_UDATA_SPECIFIC; a change with and one without the flag never meet.
- */
-static struct knote *
-knote_find(struct kqueue *kq, const struct filterops *fo, uintptr_t ident, unsigned filter,
-    unsigned flags, const void *udata)
-{
-	uint32_t *chain = knote_chain(kq, fo, ident, filter);
-	struct knote *kn;
-
-	for (uint32_t slot = chain == NULL ? 0 : *chain; slot != 0; slot = kn->kn_next) {
-		kn = knote_at(&kq->kq_pool, slot);
-		if (kn->kn_ident == ident && kn->kn_filter == filter &&
-		    ((kn->kn_flags ^ flags) & EV_UDATA_SPECIFIC) == 0 &&
-		    ((flags & EV_UDATA_SPECIFIC) == 0 || kn->kn_udata == udata))
-			return kn;
-	}
-	return NULL;
-}
-
-/* What is left of such a registration that has ended (filter/gone.c), behind after or at all. */
-static struct knote *
-knote_next_gone(struct kqueue *kq, unsigned filter, const struct kevent *kev,
-    const struct knote *after)
-{
-	uint32_t *chain = knote_chain(kq, filter_table[filter], kev->ident, filter);
-	uint32_t slot = after != NULL ? after->kn_next : chain != NULL ? *chain : 0;
-	struct knote *kn;
-
-	for (; slot != 0; slot = kn->kn_next) {
-		kn = knote_at(&kq->kq_pool, slot);
-		if (kn->kn_ident == kev->ident && kn->kn_filter == filter &&
-		    kn->kn_aux == (unsigned)-kev->filter && kn->kn_udata == kev->udata)
-			return kn;
-	}
-	return NULL;
-}
-
-static struct knote *
-knote_find_gone(struct kqueue *kq, const struct kevent *kev)
-{
-	struct knote *kn = knote_next_gone(kq, FILTER_GONE_FD, kev, NULL);
-
-	return kn != NULL ? kn : knote_next_gone(kq, FILTER_GONE, kev, NULL);
-}
-
-static int
-knote_link(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
-{
-	uint32_t *chain;
-	int error;
-
-	if (fo->fo_fd) {
-		/* A table must not be made larger for a number that is not open. */
-		if (watch_find(&kq->kq_watches, (uint32_t)kn->kn_ident) == NULL &&
-		    fcntl((int)kn->kn_ident, F_GETFD) == -1)
-			return -EBADF;
-		if (watch_get(kq, (int)kn->kn_ident) == NULL)
-			return -ENOMEM;
-		error = fdtable_watch(kq, (int)kn->kn_ident);
-		/* Room for it when it vanishes, and who closes is to wake who waits. */
-		if (error == 0 && (kn->kn_flags & EV_VANISHED) != 0) {
-			error = hash_reserve(kq);
-			atomic_store(&fdtable_find((int)kn->kn_ident)->fe_vanish, true);
-		}
-	} else {
-		error = hash_reserve(kq);
-	}
-	if (error < 0)
-		return error;
-	chain = knote_chain(kq, fo, kn->kn_ident, kn->kn_filter);
-	kn->kn_next = *chain;
-	*chain = kn->kn_slot;
-	kq->kq_hash.kh_count += !fo->fo_fd;
-	return 0;
-}
-
-static void
-knote_unlink(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
-{
-	uint32_t *link = knote_chain(kq, fo, kn->kn_ident, kn->kn_filter);
-
-	while (*link != kn->kn_slot)
-		link = &knote_at(&kq->kq_pool, *link)->kn_next;
-	*link = kn->kn_next;
-	kq->kq_hash.kh_count -= !fo->fo_fd;
-}
 
 /*
  * The lists.  A knote is in kq_ready while it is active and enabled; one on a
@@ -359,7 +161,7 @@ knote_retire(struct kqueue *kq, struct knote *kn)
 	knote_relist(kq, kn);
 	if (fo->fo_detach != NULL)
 		fo->fo_detach(kq, kn);
-	knote_unlink(kq, fo, kn);
+	registry_unlink(kq, fo, kn);
 	if (polled && !kqueue_ending(kq)) {
 		watch_forget(kq, fd, kn);
 		watch_update(kq, fd, NULL);
@@ -377,7 +179,6 @@ knote_end(struct kqueue *kq, struct knote *kn, bool fd, unsigned how)
 {
 	uint8_t disabled = kn->kn_status & KN_DISABLED;
 	unsigned filter = kn->kn_filter;
-	uint32_t *chain;
 
 	knote_retire(kq, kn);
 	if (filter != FILTER_GONE && filter != FILTER_GONE_FD)
@@ -386,12 +187,7 @@ knote_end(struct kqueue *kq, struct knote *kn, bool fd, unsigned how)
 	kn->kn_sfflags = how;
 	kn->kn_flags = (kn->kn_flags & EV_VANISHED) | EV_DISPATCH2;
 	kn->kn_status = disabled | KN_ACTIVE;
-	if (!fd)
-		(void)hash_reserve(kq);		/* else its chains grow long */
-	chain = knote_chain(kq, filter_of(kn), kn->kn_ident, kn->kn_filter);
-	kn->kn_next = *chain;
-	*chain = kn->kn_slot;
-	kq->kq_hash.kh_count += !fd;
+	registry_relink(kq, kn);
 	knote_relist(kq, kn);
 }
 
@@ -427,7 +223,7 @@ knote_finish(struct kqueue *kq, struct knote *kn, unsigned flags)
 
 	/* Of a descriptor that is closed: the number may have a registration like it again. */
 	if (!told && kn->kn_filter == FILTER_GONE)
-		told = knote_find(kq, filter_table[kn->kn_aux], kn->kn_ident, kn->kn_aux,
+		told = registry_find(kq, filter_table[kn->kn_aux], kn->kn_ident, kn->kn_aux,
 		    EV_UDATA_SPECIFIC, kn->kn_udata) != NULL;
 	if (told) {
 		knote_remove(kq, kn);
@@ -490,7 +286,7 @@ knote_add(struct kqueue *kq, const struct filterops *fo, const struct kevent *ke
 	/* A queue can be read, nothing else. */
 	if (fo->fo_fd && fo != &filter_read && fdtable_queue((int)kev->ident) != NULL)
 		return -EINVAL;
-	kn = pool_take(&kq->kq_pool);
+	kn = registry_take(kq);
 	if (kn == NULL)
 		return -ENOMEM;
 	kn->kn_ident = kev->ident;
@@ -502,7 +298,7 @@ knote_add(struct kqueue *kq, const struct filterops *fo, const struct kevent *ke
 	kn->kn_udata = kev->udata;
 	error = ext == NULL ? 0 : ext_set(&kq->kq_pool.kp_ext, kn->kn_slot, ext);
 	if (error == 0)
-		error = knote_link(kq, fo, kn);
+		error = registry_link(kq, fo, kn);
 	if (error < 0)
 		goto give;
 	error = fo->fo_attach == NULL ? 0 : fo->fo_attach(kq, kn);
@@ -517,9 +313,9 @@ detach:
 	if (fo->fo_detach != NULL)
 		fo->fo_detach(kq, kn);
 unlink:
-	knote_unlink(kq, fo, kn);
+	registry_unlink(kq, fo, kn);
 give:
-	pool_give(&kq->kq_pool, kn);
+	registry_give(kq, kn);
 	return error;
 }
 
@@ -610,8 +406,8 @@ knote_replace(struct kqueue *kq, const struct kevent *kev)
 {
 	struct knote *kn, *next;
 
-	for (kn = knote_next_gone(kq, FILTER_GONE, kev, NULL); kn != NULL; kn = next) {
-		next = knote_next_gone(kq, FILTER_GONE, kev, kn);
+	for (kn = registry_next_gone(kq, FILTER_GONE, kev, NULL); kn != NULL; kn = next) {
+		next = registry_next_gone(kq, FILTER_GONE, kev, kn);
 		if ((kn->kn_status & KN_DISABLED) != 0)
 			knote_remove(kq, kn);
 	}
@@ -642,9 +438,9 @@ knote_change(struct kqueue *kq, struct kevent *kev, const struct ext *ext)
 		return -EBADF;
 	if (fo->fo_fd)
 		watch_check(kq, (int)kev->ident);
-	kn = knote_find(kq, fo, kev->ident, (unsigned)-kev->filter, kev->flags, kev->udata);
+	kn = registry_find(kq, fo, kev->ident, (unsigned)-kev->filter, kev->flags, kev->udata);
 	if (kn == NULL && (kev->flags & EV_UDATA_SPECIFIC) != 0)
-		gone = knote_find_gone(kq, kev);
+		gone = registry_find_gone(kq, kev);
 	if (gone != NULL && (!knote_orphan(fo, gone) || (kev->flags & EV_ADD) == 0)) {
 		kn = gone;
 		fo = filter_of(kn);
@@ -739,7 +535,7 @@ void
 knote_remove(struct kqueue *kq, struct knote *kn)
 {
 	knote_retire(kq, kn);
-	pool_give(&kq->kq_pool, kn);
+	registry_give(kq, kn);
 }
 
 void
@@ -771,11 +567,5 @@ knote_free_all(struct kqueue *kq)
 		if (kn->kn_filter != 0)
 			knote_remove(kq, kn);
 	}
-	for (uint32_t i = 0; i < pool->kp_chunks; i++)
-		mem_free(pool->kp_chunk[i]);
-	mem_free(pool->kp_chunk);
-	mem_free(kq->kq_hash.kh_bucket);
-	ext_free(&pool->kp_ext);
-	memset(pool, 0, sizeof(*pool));
-	memset(&kq->kq_hash, 0, sizeof(kq->kq_hash));
+	registry_free(kq);
 }

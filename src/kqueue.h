@@ -116,9 +116,6 @@ kqueue_ending(const struct kqueue *kq)
 	return atomic_load_explicit(&kq->kq_state, memory_order_relaxed) == KQ_ENDING;
 }
 
-/* Makes the bell say what kq_ready says.  To be called before the lock is dropped. */
-void	kqueue_settle(struct kqueue *kq);
-
 /* The nested epoll of a lane, made if need be; -errno if it cannot. */
 int	kqueue_get_nested(struct kqueue *kq, unsigned lane);
 

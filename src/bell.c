@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "bell.h"
+
+#include "kqueue.h"
+
+#include <errno.h>
+
+uint64_t
+bell_tag(const struct kqueue *kq)
+{
+	return SOURCE_TAG(SOURCE_BELL, 0) | (uint64_t)kq->kq_id << 32;
+}
+
+void
+bell_set(struct kqueue *kq, uint32_t events)
+{
+	struct epoll_event item = { .events = events, .data.u64 = bell_tag(kq) };
+	int saved = errno, bell;
+
+	do {
+		bell = kqueue_eventfd();
+		epoll_ctl(kq->kq_ep, EPOLL_CTL_MOD, bell, &item);
+	} while (bell != kqueue_eventfd());
+	errno = saved;
+}
+
+/*
+ * The bell has another number: it is added, as a level, so that somebody wakes
+ * and has kq_bell put right.
+ */
+void
+bell_follow(struct kqueue *kq, int old)
+{
+	int saved = errno;
+
+	atomic_store(&kq->kq_bell_moved, true);
+	kqueue_source_add(kq, kqueue_eventfd(), EPOLLIN, bell_tag(kq));
+	epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, old, NULL);
+	errno = saved;
+}
+
+void
+bell_arm(struct kqueue *kq, uint32_t events)
+{
+	bell_set(kq, events);
+	if (!kqueue_is_open(kq) || atomic_load(&kq->kq_closed) != 0 || atomic_load(&kq->kq_scan))
+		bell_set(kq, EPOLLIN);
+}
+
+void
+bell_put_right(struct kqueue *kq)
+{
+	int saved = errno;
+
+	if (!atomic_exchange(&kq->kq_bell_moved, false))
+		return;
+	kqueue_source_add(kq, kqueue_eventfd(), EPOLLIN, bell_tag(kq));
+	errno = saved;
+	bell_arm(kq, EPOLLIN);
+	kq->kq_bell = BELL_LEVEL;
+}
+
+/* Rings an armed bell again: epoll wakes nobody for an item that it has listed already. */
+static void
+bell_ring_again(struct kqueue *kq)
+{
+	int saved = errno;
+
+	epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, kqueue_eventfd(), NULL);
+	kqueue_source_add(kq, kqueue_eventfd(), EPOLLIN, bell_tag(kq));
+	errno = saved;
+}
+
+/*
+ * An edge wakes one waiter and needs no silencing once it is reported; what a
+ * call leaves in kq_ready is told by a level, until the list is empty.
+ *
+ * A queue that is in another one is told by levels only, since kqueue_count()
+ * must not use an edge up; there all news ring, so that the outer queue may
+ * have EV_CLEAR.
+ */
+void
+bell_settle(struct kqueue *kq)
+{
+	bool ready = kq->kq_ready.kl_first != NULL;
+	bool counted = atomic_load_explicit(&kq->kq_counted, memory_order_relaxed);
+	bool level = kq->kq_bell == BELL_SPENT || counted;
+
+	if (ready && counted && kq->kq_news && kq->kq_bell == BELL_LEVEL) {
+		bell_ring_again(kq);
+	} else if (ready && (kq->kq_bell == BELL_OFF || kq->kq_bell == BELL_SPENT)) {
+		bell_arm(kq, level ? EPOLLIN : EPOLLIN | EPOLLET);
+		kq->kq_bell = level ? BELL_LEVEL : BELL_EDGE;
+	} else if (!ready && kq->kq_bell != BELL_OFF) {
+		if (kq->kq_bell != BELL_SPENT)
+			bell_arm(kq, 0);
+		kq->kq_bell = BELL_OFF;
+	}
+	kq->kq_news = false;
+}
