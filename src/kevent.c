@@ -39,6 +39,7 @@ struct call {
 	struct epoll_event *items;	/* reports of epoll ... */
 	int		nitems;		/* ... and how many fit */
 	unsigned	lanes;		/* bit l: lane l has something, and is not asked yet */
+	int		kept;		/* entries kept for what is in kq_ready */
 	struct knote_list done;		/* ready, and delivered by this call */
 	struct epoll_event stack[KEVENT_STACK];
 };
@@ -112,11 +113,11 @@ kevent_apply(struct kqueue *kq, const struct eventlist *changes, struct eventlis
 	return 0;
 }
 
-/* Room that is left, less one event for each lane that is still to be asked. */
+/* Room that is left for descriptors: one event is kept for each lane that is still to be asked. */
 static int
 kevent_left(const struct call *call)
 {
-	int left = eventlist_left(&call->out);
+	int left = eventlist_left(&call->out) - call->kept;
 
 	for (unsigned lanes = call->lanes; lanes != 0; lanes &= lanes - 1)
 		left--;
@@ -181,9 +182,10 @@ kevent_report_all(struct call *call, unsigned lane, int ep, int n)
  * with EV_CLEAR is told once of all that epoll has to report until now.
  */
 static void
-kevent_collect_ready(struct call *call, int room)
+kevent_collect_ready(struct call *call)
 {
 	struct kqueue *kq = call->kq;
+	int room = eventlist_left(&call->out);
 
 	if (kq->kq_edges && kq->kq_ready.kl_first != NULL && room > 0)
 		kqueue_drain(kq);
@@ -209,38 +211,46 @@ kevent_collect(struct call *call, int n)
 		n = kqueue_poll(kq->kq_nested[lane - 1], call->items, call->nitems);
 		kevent_report_all(call, lane, kq->kq_nested[lane - 1], n);
 	}
-	kevent_collect_ready(call, eventlist_left(&call->out));
+	call->kept = 0;
+	kevent_collect_ready(call);
 	knote_list_append(&kq->kq_ready, &call->done);
 }
 
-/* Half of the room is for what our own sources made ready, the rest for descriptors. */
+/*
+ * Up to half of the room is kept for what our own sources made ready, the rest
+ * is for descriptors.  The ready list comes last, and once: what is ready again
+ * as soon as it was delivered must not come twice in a call.
+ */
 static int
 kevent_share(struct call *call)
 {
-	if (call->out.el_room > 1)
-		return (call->out.el_room + 1) / 2;
-	call->kq->kq_turn = !call->kq->kq_turn;
-	return call->kq->kq_turn;
+	uint32_t ready = atomic_load_explicit(&call->kq->kq_nready, memory_order_relaxed);
+	int share = (call->out.el_room + 1) / 2;
+
+	if (call->out.el_room == 1)
+		share = call->kq->kq_turn = !call->kq->kq_turn;
+	return ready < (uint32_t)share ? (int)ready : share;
 }
 
 /*
  * What is ready now, without waiting.  A report that came to nothing may have
- * left an edge behind (a parked knote's item is armed anew), so that is asked
- * for again: a call that returns nothing leaves a queue that is not readable.
+ * left an edge behind (a parked knote's item is armed anew), and what was ready
+ * may be so no longer, so that is asked for again: a call that returns nothing
+ * leaves a queue that is not readable.
  */
 static void
 kevent_collect_now(struct call *call)
 {
-	int n, tries = 3;
+	int n, kept, tries = 4;
 
-	kevent_collect_ready(call, kevent_share(call));
 	do {
 		n = 0;
+		kept = call->kept = kevent_share(call);
 		kevent_place_items(call);
 		if (call->nitems > 0)
 			n = kqueue_poll(call->kq->kq_ep, call->items, call->nitems);
 		kevent_collect(call, n);
-	} while (n > 0 && call->out.el_count == 0 && --tries > 0);
+	} while ((n > 0 || kept > 0) && call->out.el_count == 0 && --tries > 0);
 }
 
 /*
@@ -387,6 +397,7 @@ kevent_call(struct kqueue *kq, const struct eventlist *changes, const struct eve
 	call.out = *out;
 	call.errors_only = errors_only;
 	call.lanes = 0;
+	call.kept = 0;
 	call.done = (struct knote_list){ NULL, NULL };
 	if (changes->el_room > 0 || !wait || out->el_room == 0 ||
 	    atomic_load_explicit(&kq->kq_nready, memory_order_relaxed) != 0 ||

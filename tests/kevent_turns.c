@@ -349,7 +349,26 @@ START_TEST(kevent_turns__nothing_does_not_hide_an_event)
 }
 END_TEST
 
+/* A timer with the shortest period is ready again as soon as it was delivered. */
+START_TEST(kevent_turns__what_is_ready_again_at_once_comes_once_in_a_call)
+{
+	int kq = queue();
+
+	ck_assert_int_eq(change(kq, 1, EVFILT_TIMER, EV_ADD, NOTE_NSECONDS, 1, NULL), 0);
+	ck_assert_int_eq(change(kq, 2, EVFILT_TIMER, EV_ADD, NOTE_NSECONDS, 1, NULL), 0);
+	for (int i = 0; i < 2000; i++) {
+		struct kevent events[8];
+		int n = collect(kq, events, 8, 0), seen[3] = { 0 };
+
+		for (int j = 0; j < n; j++)
+			ck_assert_int_eq(seen[events[j].ident]++, 0);
+	}
+	close(kq);
+}
+END_TEST
+
 HARNESS_MAIN("kevent_turns",
+    kevent_turns__what_is_ready_again_at_once_comes_once_in_a_call,
     kevent_turns__each_registration_is_returned_once_a_call,
     kevent_turns__ten_thousand_user_events_in_one_call,
     kevent_turns__ten_thousand_descriptors_in_one_call,
