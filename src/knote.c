@@ -63,8 +63,6 @@ knote_activate(struct kqueue *kq, struct knote *kn)
 void
 knote_deactivate(struct kqueue *kq, struct knote *kn)
 {
-	if ((kn->kn_status & KN_ACTIVE) == 0)
-		return;
 	kn->kn_status &= (uint8_t)~KN_ACTIVE;
 	knote_relist(kq, kn);
 }
