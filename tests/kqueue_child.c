@@ -355,7 +355,7 @@ START_TEST(kqueue_child__fork_in_a_handler)
 }
 END_TEST
 
-/* vfork() and its relatives. */
+/* vfork() and its relatives.  Some systems advise against vfork(); what it does is tested here. */
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 

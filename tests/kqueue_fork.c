@@ -317,6 +317,7 @@ START_TEST(kqueue_fork__vfork_child_closes_its_own_descriptors_only)
 	pid_t pid;
 
 	begin();
+	/* Some systems advise against vfork(); what it does is tested here. */
 #if defined(__GNUC__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"

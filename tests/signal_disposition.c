@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* sigset(), siginterrupt() and their like are old, and old programs call them: so must this. */
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
 static int kq;
