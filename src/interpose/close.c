@@ -51,7 +51,7 @@ close(int fd)
 		pthread_testcancel();
 		kqueue_descriptor_closes(fd);
 	}
-	return next.close != NULL ? next.close(fd) : (int)syscall(SYS_close, fd);
+	return next.close != NULL ? next.close(fd) : close_bare(fd);
 }
 
 static int

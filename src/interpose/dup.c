@@ -141,6 +141,11 @@ dup3(int from, int to, int flags)
 	return dup_end(kq, dup_replace(from, to) == -1 ? -1 : dup3_next(from, to, flags));
 }
 
+#if !KQ_INTERPOSE_STREAMS
+/* What freopen() opens it puts in the stream's number by this: see beneath.c. */
+KQ_BENEATH int __dup3(int, int, int) __attribute__((alias("dup3"), nothrow, leaf));
+#endif
+
 #ifdef DUP_WRAPS_FCNTL
 
 /* In a static program, and early in others, there is no next one. */

@@ -13,7 +13,15 @@
 
 #include <stdbool.h>
 
+#if KQ_INTERPOSE_STREAMS
 #define KQ_WRAPPER __attribute__((visibility("default")))
+#else
+/* Weak: a program with a close() of its own keeps it. */
+#define KQ_WRAPPER __attribute__((visibility("default"), weak))
+#endif
+
+/* What stands in for a function of the C library's own, in a static program: see beneath.c. */
+#define KQ_BENEATH __attribute__((visibility("hidden"), weak))
 
 /* The next definition of a function after ours, or NULL. */
 void	*next_symbol(const char *name);
@@ -26,6 +34,9 @@ bool	next_in_effect(void);
 
 /* Has every file of wrappers look up what it needs; also links them into static programs. */
 void	next_resolve_all(void);
+
+/* close() where there is no next one. */
+int	close_bare(int fd);
 
 /* One for each file of wrappers. */
 void	close_resolve(void);

@@ -36,18 +36,30 @@ sigaction_resolve(void)
 }
 
 #ifdef __GLIBC__
+/* signal() blocks the signal in its handler twice over, which sigaction() shows. */
+#define SIGNAL_IN_MASK	true
+#else
+#define SIGNAL_IN_MASK	false
+#endif
 
-/* glibc exports it, and its static library has it beside a weak sigaction(). */
+/* Where we know the kernel's struct sigaction, which glibc does not show. */
+#if defined(__x86_64__) || defined(__i386__) || defined(__aarch64__) || defined(__arm__)
+#ifndef SA_RESTORER
+#define SA_RESTORER	0x04000000
+#endif
+#define KERNEL_SIGACTION 1
+#elif defined(__riscv) || !defined(__GLIBC__)
+#define KERNEL_SIGACTION 1
+#endif
+
+#if defined(__GLIBC__) && (KQ_INTERPOSE_STREAMS || !defined(KERNEL_SIGACTION))
+
+/* libc.so exports it, and the static library has it beside a weak sigaction(). */
 int	__sigaction(int, const struct sigaction *, struct sigaction *);
 
 #define sigaction_bare	__sigaction
 
-/* signal() blocks the signal in its handler twice over, which sigaction() shows. */
-#define SIGNAL_IN_MASK	true
-
 #else
-
-#define SIGNAL_IN_MASK	false
 
 /* As the kernel has it. */
 struct kernel_sigaction {
@@ -65,6 +77,8 @@ struct kernel_sigaction {
 __asm__(".pushsection .text\n"
     ".balign 16\n"
     "nop\n"
+    ".globl kq_sigreturn\n"
+    ".hidden kq_sigreturn\n"
     ".type kq_sigreturn, @function\n"
     "kq_sigreturn:\n"
     "mov $15, %rax\n"
@@ -91,9 +105,8 @@ kernel_restorer(struct kernel_sigaction *ksa)
 
 #endif
 
-/* musl has no second name for sigaction(), so without a next one this must do. */
 static int
-sigaction_bare(int signo, const struct sigaction *act, struct sigaction *old)
+sigaction_kernel(int signo, const struct sigaction *act, struct sigaction *old)
 {
 	struct kernel_sigaction ksa, was;
 
@@ -116,6 +129,37 @@ sigaction_bare(int signo, const struct sigaction *act, struct sigaction *old)
 	return 0;
 }
 
+/* Without a next one this must do.  The first real-time signals are the C library's own. */
+static int
+sigaction_bare(int signo, const struct sigaction *act, struct sigaction *old)
+{
+	if (signo < 1 || (signo >= 32 && signo < SIGRTMIN)) {
+		errno = EINVAL;
+		return -1;
+	}
+	return sigaction_kernel(signo, act, old);
+}
+
+#if defined(__GLIBC__)
+
+int	__libc_sigaction(int signo, const struct sigaction *act, struct sigaction *old);
+
+/*
+ * By posix_spawn(), and so popen(), in the child, which has our memory: it
+ * asks which signals are ignored, and sets the others to their defaults.  See
+ * beneath.c.
+ */
+KQ_BENEATH int
+__libc_sigaction(int signo, const struct sigaction *act, struct sigaction *old)
+{
+	if (sigaction_kernel(signo, act, old) == -1)
+		return -1;
+	if (act == NULL && old != NULL)
+		disposition_bequeath(signo, old);
+	return 0;
+}
+
+#endif
 #endif
 
 int

@@ -486,6 +486,26 @@ disposition_silent(void)
 	return silent;
 }
 
+/* What the child of a vfork() has set itself, or posix_spawn() for it, is not ours and stays. */
+void
+disposition_bequeath(int signo, struct sigaction *sa)
+{
+	if (!is_ours(sa) || (atomic_load(&disposition_stood_in) & disposition_bit(signo)) == 0 || mine())
+		return;
+	sigaction_next(signo, &to_ignore, NULL);
+	*sa = to_ignore;
+}
+
+static void
+lend(int signo)
+{
+	struct sigaction now;
+
+	sigaction_next(signo, NULL, &now);
+	if (is_ours(&now))
+		sigaction_next(signo, &to_ignore, NULL);
+}
+
 void
 disposition_lend(struct disposition_lent *lent)
 {
@@ -501,7 +521,7 @@ disposition_lend(struct disposition_lent *lent)
 	sigpending(&lent->pending);
 	for (int signo = 1; signo <= DISPOSITION_SIGNALS; signo++)
 		if ((lent->signals & disposition_bit(signo)) != 0)
-			sigaction_next(signo, &to_ignore, NULL);
+			lend(signo);
 	if (locked)
 		section_leave(mask);
 }

@@ -72,6 +72,9 @@ struct disposition_lent {
 void	disposition_lend(struct disposition_lent *lent);
 void	disposition_take_back(const struct disposition_lent *lent);
 
+/* For a child that has our memory: if sa is what its kernel holds and stands in for SIG_IGN, makes both that. */
+void	disposition_bequeath(int signo, struct sigaction *sa);
+
 /* As for sigaction_silent(). */
 unsigned disposition_silent(void);
 
