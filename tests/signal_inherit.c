@@ -173,6 +173,49 @@ START_TEST(inherit__vfork_and_exec)
 END_TEST
 
 /* Exec in the very process that watches. */
+/* What the child sets itself is what its program gets. */
+START_TEST(inherit__vfork_and_exec_with_a_default_again)
+{
+	char sh[] = "sh", option[] = "-c", script[] = "kill -TERM $$; exit 3";
+	char *const args[] = { sh, option, script, NULL };
+	int status;
+	pid_t pid;
+
+	begin();
+	if ((pid = vfork()) == 0) {
+		signal(IGNORED, SIG_DFL);
+		execve("/bin/sh", args, environ);
+		_exit(9);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, IGNORED);
+	end();
+}
+END_TEST
+
+START_TEST(inherit__posix_spawn_with_a_default_again)
+{
+	char sh[] = "sh", option[] = "-c", script[] = "kill -TERM $$; exit 3";
+	char *const args[] = { sh, option, script, NULL };
+	posix_spawnattr_t attr;
+	sigset_t defaults;
+	int status;
+	pid_t pid;
+
+	begin();
+	sigemptyset(&defaults);
+	sigaddset(&defaults, IGNORED);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setsigdefault(&attr, &defaults);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF);
+	ck_assert_int_eq(posix_spawn(&pid, "/bin/sh", NULL, &attr, args, environ), 0);
+	posix_spawnattr_destroy(&attr);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, IGNORED);
+	end();
+}
+END_TEST
+
 START_TEST(inherit__exec)
 {
 	pid_t pid;
@@ -441,6 +484,8 @@ END_TEST
 HARNESS_MAIN("signal_inherit",
     inherit__fork_and_exec,
     inherit__vfork_and_exec,
+    inherit__vfork_and_exec_with_a_default_again,
+    inherit__posix_spawn_with_a_default_again,
     inherit__exec,
     inherit__exec_that_fails_changes_nothing,
     inherit__execvp_searches_and_runs_scripts,
