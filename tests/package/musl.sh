@@ -20,11 +20,13 @@ build_library() {
 	    cmake --build "$build" --parallel "$(nproc)"
 }
 
+# compile_and_run SOURCE...
 compile_and_run() {
-	musl-gcc -static -Iinclude -o "$build/prog" tests/package/prog.c "$build/libkq.a" &&
-	    "$build/prog"
+	musl-gcc -static -Iinclude -o "$build/prog" "$@" "$build/libkq.a" && "$build/prog"
 }
 
 check "libkq.a" build_library
-check "a static program" compile_and_run
+check "a static program" compile_and_run tests/package/prog.c
+check "streams and programs started" compile_and_run tests/package/static.c
+check "names of ours taken by the program" compile_and_run tests/package/prog.c tests/package/taken.c
 finish

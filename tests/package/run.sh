@@ -113,6 +113,14 @@ check "pkg-config, fully static" with_pkg_config "$prefix" kq -static
 check "README.md's program" readme_program "$prefix"
 check "libkq.a in a dynamic program" compile_and_run "" -I"$prefix/include/kq" "$lib/libkq.a"
 check "libkq.a in a static PIE" compile_and_run "" -static-pie -I"$prefix/include/kq" "$lib/libkq.a"
+for flags in -static -static-pie "-static -flto=auto" "-static -Wl,--gc-sections"; do
+	prog=$here/static.c
+	check "streams and programs started: $flags" \
+	    compile_and_run "" $flags -I"$prefix/include/kq" "$lib/libkq.a"
+	prog=$here/prog.c
+done
+check "names of ours taken by a static program" \
+    compile_and_run "" -static -I"$prefix/include/kq" "$here/taken.c" "$lib/libkq.a"
 check "include/kqueue" compile_and_run "$lib" -I"$prefix/include/kqueue" -L"$lib" -lkq
 check "find_package" with_cmake find_package -DCMAKE_PREFIX_PATH="$prefix"
 
