@@ -13,12 +13,7 @@
 
 #include <stdbool.h>
 
-#if KQ_INTERPOSE_STREAMS
 #define KQ_WRAPPER __attribute__((visibility("default")))
-#else
-/* Weak: a program with a close() of its own keeps it. */
-#define KQ_WRAPPER __attribute__((visibility("default"), weak))
-#endif
 
 /* What stands in for a function of the C library's own, in a static program: see beneath.c. */
 #define KQ_BENEATH __attribute__((visibility("hidden"), weak))

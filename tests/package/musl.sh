@@ -27,6 +27,6 @@ compile_and_run() {
 
 check "libkq.a" build_library
 check "a static program" compile_and_run tests/package/prog.c
-check "streams and programs started" compile_and_run tests/package/static.c
+check "streams and programs started" compile_and_run tests/package/libc.c
 check "names of ours taken by the program" compile_and_run tests/package/prog.c tests/package/taken.c
 finish

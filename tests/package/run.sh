@@ -114,7 +114,7 @@ check "README.md's program" readme_program "$prefix"
 check "libkq.a in a dynamic program" compile_and_run "" -I"$prefix/include/kq" "$lib/libkq.a"
 check "libkq.a in a static PIE" compile_and_run "" -static-pie -I"$prefix/include/kq" "$lib/libkq.a"
 for flags in -static -static-pie "-static -flto=auto" "-static -Wl,--gc-sections"; do
-	prog=$here/static.c
+	prog=$here/libc.c
 	check "streams and programs started: $flags" \
 	    compile_and_run "" $flags -I"$prefix/include/kq" "$lib/libkq.a"
 	prog=$here/prog.c

@@ -15,7 +15,6 @@ int	__close(int fd);
 int	__close_nocancel(int fd);
 int	__dup3(int from, int to, int flags);
 int	__stdio_close(FILE *stream);
-int	dup(int fd);
 
 int
 __close(int fd)
@@ -39,11 +38,4 @@ int
 __stdio_close(FILE *stream)
 {
 	return (int)syscall(SYS_close, fileno(stream));
-}
-
-/* A wrapper's own name. */
-int
-dup(int fd)
-{
-	return (int)syscall(SYS_dup, fd);
 }
