@@ -5,8 +5,8 @@
 /* execve() as it comes after our wrapper. */
 int	exec_next(const char *path, char *const argv[], char *const envp[]);
 
-/* Looks up what exec.c and spawn.c need. */
+/* Looks up what exec.c and system.c need. */
 void	exec_resolve(void);
-void	spawn_resolve(void);
+void	system_resolve(void);
 
 #endif

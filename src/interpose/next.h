@@ -37,6 +37,7 @@ int	close_bare(int fd);
 void	close_resolve(void);
 void	dup_resolve(void);
 void	stream_resolve(void);
+void	spawn_resolve(void);
 void	sigaction_resolve(void);
 
 #endif

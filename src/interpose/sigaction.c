@@ -32,7 +32,7 @@ sigaction_resolve(void)
 	NEXT_RESOLVE(next, sigaction);
 	NEXT_RESOLVE(next, sigtimedwait);
 	exec_resolve();
-	spawn_resolve();
+	system_resolve();
 }
 
 #ifdef __GLIBC__

@@ -35,24 +35,33 @@ stream_resolve(void)
 	NEXT_RESOLVE(next, closedir);
 }
 
+/* The stream's number is closed.  Other libraries' constructors may come here before ours. */
+static void
+stream_closes(int fd)
+{
+	if (next.fclose == NULL)
+		stream_resolve();
+	kqueue_descriptor_closes(fd);
+}
+
 KQ_WRAPPER int
 fclose(FILE *stream)
 {
-	kqueue_descriptor_closes(fileno(stream));
+	stream_closes(fileno(stream));
 	return next.fclose(stream);
 }
 
 KQ_WRAPPER FILE *
 freopen(const char *restrict path, const char *restrict mode, FILE *restrict stream)
 {
-	kqueue_descriptor_closes(fileno(stream));
+	stream_closes(fileno(stream));
 	return next.freopen(path, mode, stream);
 }
 
 KQ_WRAPPER FILE *
 freopen64(const char *restrict path, const char *restrict mode, FILE *restrict stream)
 {
-	kqueue_descriptor_closes(fileno(stream));
+	stream_closes(fileno(stream));
 	return next.freopen64 != NULL ? next.freopen64(path, mode, stream) :
 	    next.freopen(path, mode, stream);
 }
@@ -60,14 +69,14 @@ freopen64(const char *restrict path, const char *restrict mode, FILE *restrict s
 KQ_WRAPPER int
 pclose(FILE *stream)
 {
-	kqueue_descriptor_closes(fileno(stream));
+	stream_closes(fileno(stream));
 	return next.pclose(stream);
 }
 
 KQ_WRAPPER int
 closedir(DIR *dir)
 {
-	kqueue_descriptor_closes(dirfd(dir));
+	stream_closes(dirfd(dir));
 	return next.closedir(dir);
 }
 

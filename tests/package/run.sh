@@ -78,6 +78,14 @@ runs_in_place_of_libkqueue() {
 	    compile_and_run "$(libdir "$1")" -I"$1/include/kqueue" -L"$work/old" -lkqueue
 }
 
+# Other constructors come before ours in a program that the library is preloaded into.
+serves_constructors_before_its_own() {
+	${CC:-cc} -shared -fPIC -o "$work/libearly.so" "$here/early.c" &&
+	    echo 'int main(void) { return 0; }' |
+	    ${CC:-cc} -o "$work/late" -x c - -x none -Wl,--no-as-needed -L"$work" -learly -Wl,-rpath,"$work" &&
+	    LD_PRELOAD=$1 "$work/late" | grep -x early
+}
+
 # Besides our own calls, which have a version, only names of the C library leave the library.
 exports_no_more_than_it_should() {
 	readelf -W --dyn-syms "$1" | awk '$7 != "UND" && $5 == "GLOBAL" || $5 == "WEAK" && $7 != "UND" {
@@ -142,6 +150,7 @@ check "pkg-config libkqueue" with_pkg_config "$work/kqueue" libkqueue
 check "in place of libkqueue.so.0" runs_in_place_of_libkqueue "$work/kqueue"
 check "KQ_INTERPOSE=OFF" without -DKQ_INTERPOSE=OFF -DKQ_STATIC=OFF
 
+check "constructors before its own" serves_constructors_before_its_own "$lib/libkq.so.1"
 check "exports" exports_no_more_than_it_should "$lib/libkq.so.1"
 check "SONAME and nodelete" has_soname_and_stays_loaded "$lib/libkq.so.1"
 
