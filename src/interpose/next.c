@@ -11,6 +11,9 @@
 /* Weak: a static program has no dlsym(), and need not be given one. */
 #pragma weak dlsym
 
+/* Weak: a static program has none of these, either. */
+#pragma weak before_resolve
+
 void *
 next_symbol(const char *name)
 {
@@ -48,9 +51,7 @@ next_resolve_all(void)
 	close_resolve();
 	dup_resolve();
 	sigaction_resolve();
-#if KQ_INTERPOSE_STREAMS
-	stream_resolve();
-	spawn_resolve();
-#endif
+	if (before_resolve != NULL)
+		before_resolve();
 #endif
 }

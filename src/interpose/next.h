@@ -13,7 +13,11 @@
 
 #include <stdbool.h>
 
+#ifdef KQ_BEFORE_MARK
+#define KQ_WRAPPER __attribute__((visibility("default"), weak))
+#else
 #define KQ_WRAPPER __attribute__((visibility("default")))
+#endif
 
 /* What stands in for a function of the C library's own, in a static program: see beneath.c. */
 #define KQ_BENEATH __attribute__((visibility("hidden"), weak))
@@ -36,8 +40,9 @@ int	close_bare(int fd);
 /* One for each file of wrappers. */
 void	close_resolve(void);
 void	dup_resolve(void);
+void	sigaction_resolve(void);
 void	stream_resolve(void);
 void	spawn_resolve(void);
-void	sigaction_resolve(void);
+void	before_resolve(void);
 
 #endif

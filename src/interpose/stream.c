@@ -2,7 +2,7 @@
 /*
  * Streams are closed below close(): the C library's own calls do not pass
  * through ours.  In a static program these cannot stand before the C
- * library's, so only the shared library has them.
+ * library's: see beneath.c, and before.c.
  */
 #if KQ_INTERPOSE && KQ_INTERPOSE_STREAMS
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A static program, in which the C library's own calls do not pass through close() and sigaction():
- * what closes a descriptor, and what starts a program, all the same does as kq(7) says.
+ * What closes a descriptor, or starts a program, without passing through close() and execve():
+ * it all the same does as kq(7) says, in a static program, too.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

@@ -25,8 +25,15 @@ compile_and_run() {
 	musl-gcc -static -Iinclude -o "$build/prog" "$@" "$build/libkq.a" && "$build/prog"
 }
 
+# The same, not static, linked as kq(7) says.
+compile_and_run_dynamic() {
+	musl-gcc -Iinclude -o "$build/prog" "$@" "$build/libkq.a" \
+	    -Wl,-u,__init_tls -lc "$build/libkq_before.a" && "$build/prog"
+}
+
 check "libkq.a" build_library
 check "a static program" compile_and_run tests/package/prog.c
 check "streams and programs started" compile_and_run tests/package/libc.c
+check "and in a program that is not static" compile_and_run_dynamic tests/package/libc.c
 check "names of ours taken by the program" compile_and_run tests/package/prog.c tests/package/taken.c
 finish

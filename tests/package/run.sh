@@ -105,7 +105,7 @@ has_soname_and_stays_loaded() {
 prefix=$work/prefix
 check "install" install_to "$prefix"
 lib=$(libdir "$prefix")
-for file in "$lib/libkq.so.1" "$lib/libkq.a" "$lib/cmake/kq/kqConfig.cmake" \
+for file in "$lib/libkq.so.1" "$lib/libkq.a" "$lib/libkq_before.a" "$lib/cmake/kq/kqConfig.cmake" \
     "$prefix/include/kq/sys/event.h" "$prefix/include/kqueue/sys/event.h"; do
 	check "installs ${file#"$prefix/"}" test -f "$file"
 done
@@ -120,6 +120,10 @@ check "pkg-config" with_pkg_config "$prefix" kq
 check "pkg-config, fully static" with_pkg_config "$prefix" kq -static
 check "README.md's program" readme_program "$prefix"
 check "libkq.a in a dynamic program" compile_and_run "" -I"$prefix/include/kq" "$lib/libkq.a"
+prog=$here/libc.c
+check "libkq.a and libkq_before.a in a dynamic program" compile_and_run "" -I"$prefix/include/kq" \
+    "$lib/libkq.a" -Wl,-u,__libc_setup_tls -lc "$lib/libkq_before.a"
+prog=$here/prog.c
 check "libkq.a in a static PIE" compile_and_run "" -static-pie -I"$prefix/include/kq" "$lib/libkq.a"
 for flags in -static -static-pie "-static -flto=auto" "-static -Wl,--gc-sections"; do
 	prog=$here/libc.c
