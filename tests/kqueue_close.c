@@ -278,6 +278,41 @@ START_TEST(kqueue_close__every_way_to_close_removes_registrations)
 }
 END_TEST
 
+static void *
+close_when_cancelled(void *arg)
+{
+	const int *fd = arg;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	pthread_cancel(pthread_self());
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+	close(*fd);
+	return NULL;
+}
+
+/* As ever; and what it does not close keeps its registrations. */
+START_TEST(kqueue_close__is_a_cancellation_point)
+{
+	int kq = queue(), fds[2];
+	pthread_t thread;
+	void *result;
+
+	pair(PAIR_PIPE, fds);
+	put(fds[1], 1);
+	for (int watched = 0; watched < 2; watched++) {
+		if (watched)
+			ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+		ck_assert_int_eq(pthread_create(&thread, NULL, close_when_cancelled, &fds[0]), 0);
+		ck_assert_int_eq(pthread_join(thread, &result), 0);
+		ck_assert_ptr_eq(result, PTHREAD_CANCELED);
+		ck_assert_int_ne(fcntl(fds[0], F_GETFD), -1);
+	}
+	event_of(kq, (uintptr_t)fds[0], EVFILT_READ);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
 START_TEST(kqueue_close__closedir_removes_registrations)
 {
 	int kq = queue(), fd, copy;
@@ -486,6 +521,7 @@ HARNESS_MAIN("kqueue_close", LINUX_TESTS
     kqueue_close__files_are_forgotten,
     kqueue_close__kind_of_descriptor_may_change,
     kqueue_close__every_way_to_close_removes_registrations,
+    kqueue_close__is_a_cancellation_point,
     kqueue_close__closedir_removes_registrations,
     kqueue_close__freopen_removes_registrations,
     kqueue_close__two_queues_both_forget,

@@ -50,6 +50,8 @@ close(int fd)
 		/* A cancelled close() closes nothing: the books must not say it did. */
 		pthread_testcancel();
 		kqueue_descriptor_closes(fd);
+	} else if (next.close == NULL) {
+		pthread_testcancel();
 	}
 	return next.close != NULL ? next.close(fd) : close_bare(fd);
 }
