@@ -234,6 +234,8 @@ START_TEST(fs__remounting_is_no_event)
 	no_event(kq);
 	ok(mount("none", one, NULL, MS_SHARED, NULL));
 	no_event(kq);
+	ok(mount("none", one, NULL, MS_REMOUNT | MS_BIND, NULL));
+	no_event(kq);
 	ck_assert(!readable(kq, 0));
 	unmount(one);
 	expect(kq, 0, VQ_UNMOUNT);

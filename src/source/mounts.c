@@ -126,9 +126,10 @@ line_byte(struct line *l, char c)
 static void
 line_space(struct line *l)
 {
-	l->l_mount = line_hash(l->l_mount, ' ');
-	if (l->l_field != LINE_OPTIONAL || l->l_dash)
+	if (l->l_field != LINE_OPTIONAL || l->l_dash) {
+		l->l_mount = line_hash(l->l_mount, ' ');
 		l->l_field++;
+	}
 	l->l_empty = true;
 	l->l_dash = false;
 }
