@@ -133,20 +133,28 @@ link_tell_all(struct kqueue *kq, const struct rtnetlink *r, const struct link *l
 
 /* Messages. */
 
+/* The macros of the kernel's headers take const away. */
+static const void *
+after(const void *header, size_t size)
+{
+	return (const char *)header + size;
+}
+
 static void
 link_attribute(struct link *l, const struct rtattr *a)
 {
 	uint32_t count = 0;
+	const unsigned char *data = after(a, RTA_LENGTH(0));
 	size_t size = RTA_PAYLOAD(a);
 
 	if (a->rta_type == IFLA_OPERSTATE && size >= 1) {
-		if (*(const unsigned char *)RTA_DATA(a) == IF_OPER_NOTPRESENT)
+		if (*data == IF_OPER_NOTPRESENT)
 			l->l_state = RTNETLINK_UNKNOWN;
 		return;
 	}
 	if (size < sizeof(count))
 		return;
-	memcpy(&count, RTA_DATA(a), sizeof(count));
+	memcpy(&count, data, sizeof(count));
 	if (a->rta_type == IFLA_CARRIER_UP_COUNT) {
 		l->l_ups = count;
 	} else if (a->rta_type == IFLA_CARRIER_DOWN_COUNT) {
@@ -159,7 +167,7 @@ link_attribute(struct link *l, const struct rtattr *a)
 static bool
 link_parse(struct link *l, const struct nlmsghdr *h, size_t length)
 {
-	const struct ifinfomsg *info = NLMSG_DATA(h);
+	const struct ifinfomsg *info = after(h, NLMSG_HDRLEN);
 	const struct rtattr *a;
 	size_t at;
 
@@ -171,7 +179,7 @@ link_parse(struct link *l, const struct nlmsghdr *h, size_t length)
 	l->l_state = (info->ifi_flags & IFF_LOWER_UP) != 0 ? RTNETLINK_UP : RTNETLINK_DOWN;
 	for (at = NLMSG_LENGTH(NLMSG_ALIGN(sizeof(*info))); at + sizeof(*a) <= length;
 	    at += RTA_ALIGN(a->rta_len)) {
-		a = (const struct rtattr *)(const void *)((const char *)h + at);
+		a = after(h, at);
 		if (a->rta_len < sizeof(*a) || a->rta_len > length - at)
 			break;
 		link_attribute(l, a);
@@ -190,7 +198,7 @@ rtnetlink_message(struct kqueue *kq, struct rtnetlink *r, const struct nlmsghdr 
 	if (h->nlmsg_pid == r->r_port && h->nlmsg_seq == r->r_seq) {
 		r->r_answered = true;
 		if (h->nlmsg_type == NLMSG_ERROR && length >= NLMSG_LENGTH(sizeof(answer))) {
-			memcpy(&answer, NLMSG_DATA(h), sizeof(answer));
+			memcpy(&answer, after(h, NLMSG_HDRLEN), sizeof(answer));
 			r->r_error = answer.error;
 		}
 	}
