@@ -115,7 +115,6 @@ kqueue_rescan(struct kqueue *kq)
 {
 	kqueue_report(kq, SOURCE_TAG(SOURCE_BELL, 0));
 	sigaction_report(kq);
-	mounts_report(kq);
 	if (kq->kq_timers != NULL) {
 		timerfd_report(kq, false);
 		timerfd_report(kq, true);

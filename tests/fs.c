@@ -43,12 +43,15 @@ write_file(const char *path, const char *text)
 static bool
 enter_namespace(void)
 {
-	char map[64];
+	char users[64], groups[64];
 
 	if (unshare(CLONE_NEWNS) == 0)
 		return true;
-	snprintf(map, sizeof(map), "0 %d 1\n", (int)getuid());
-	return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 && write_file("/proc/self/uid_map", map);
+	snprintf(users, sizeof(users), "0 %d 1\n", (int)getuid());
+	snprintf(groups, sizeof(groups), "0 %d 1\n", (int)getgid());
+	return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 &&
+	    write_file("/proc/self/setgroups", "deny") &&
+	    write_file("/proc/self/uid_map", users) && write_file("/proc/self/gid_map", groups);
 }
 
 /* Two directories to mount on; false: this cannot be tested. */
@@ -510,7 +513,7 @@ START_TEST(fs__ordinary_user)
 	int kq, status, go[2];
 	pid_t pid;
 
-	if (!begin() || getuid() != 0)
+	if (getuid() != 0 || !begin())
 		return;		/* then every other test was one */
 	pair(PAIR_UNIX, go);
 	pid = fork();
@@ -554,6 +557,54 @@ START_TEST(fs__without_proc_it_is_not_supported)
 		fprintf(stderr, "skipped: /proc cannot be taken away\n");
 	else
 		ck_assert_int_eq(WEXITSTATUS(status), 0);
+}
+END_TEST
+
+/* Takes every number at which the library has a descriptor of its own. */
+static void
+take_numbers(bool take)
+{
+	int file = open("/dev/null", O_RDWR | O_CLOEXEC);
+	static bool taken[8192];
+	char path[64], target[64];
+
+	for (int fd = 256; fd < 8192; fd++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		if (take && !taken[fd] && readlink(path, target, sizeof(target)) > 0) {
+			ck_assert_int_eq(dup3(file, fd, O_CLOEXEC), fd);
+			taken[fd] = true;
+		} else if (!take && taken[fd]) {
+			ck_assert_int_eq(close(fd), 0);
+		}
+	}
+	close(file);
+}
+
+START_TEST(fs__moved_descriptors)
+{
+	int kq;
+
+	if (!begin())
+		return;
+	kq = queue();
+	ck_assert_int_eq(fs(kq, 0, EV_ADD, ALL), 0);
+	take_numbers(true);
+	mount_on(one);
+	expect(kq, 0, VQ_MOUNT);
+	/* Disabled, an event may show once, but not stay. */
+	ck_assert_int_eq(fs(kq, 0, EV_DISABLE, 0), 0);
+	unmount(one);
+	no_event(kq);
+	ck_assert(!readable(kq, 0));
+	ck_assert_int_eq(fs(kq, 0, EV_ENABLE, 0), 0);
+	expect(kq, 0, VQ_UNMOUNT);
+	mount_on(one);
+	expect(kq, 0, VQ_MOUNT);
+	no_event(kq);
+	ck_assert(!readable(kq, 0));
+	unmount(one);
+	take_numbers(false);
+	close(kq);
 }
 END_TEST
 
@@ -616,4 +667,5 @@ HARNESS_MAIN("fs",
     fs__mounted_by_another_process_forked_child,
     fs__ordinary_user,
     fs__without_proc_it_is_not_supported,
+    fs__moved_descriptors,
     fs__no_more_descriptors)

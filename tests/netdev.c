@@ -2,6 +2,7 @@
 /* EVFILT_NETDEV, on a pair of interfaces in a network name space that each test makes. */
 #include "harness.h"
 
+#include <fcntl.h>
 #include <linux/if_link.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -617,6 +618,51 @@ START_TEST(netdev__only_the_kernel_is_heard)
 }
 END_TEST
 
+/* Takes every number at which the library has a descriptor of its own. */
+static void
+take_numbers(bool take)
+{
+	int file = open("/dev/null", O_RDWR | O_CLOEXEC);
+	static bool taken[8192];
+	char path[64], target[64];
+
+	for (int fd = 256; fd < 8192; fd++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		if (take && !taken[fd] && readlink(path, target, sizeof(target)) > 0) {
+			ck_assert_int_eq(dup3(file, fd, O_CLOEXEC), fd);
+			taken[fd] = true;
+		} else if (!take && taken[fd]) {
+			ck_assert_int_eq(close(fd), 0);
+		}
+	}
+	close(file);
+}
+
+START_TEST(netdev__moved_descriptors)
+{
+	int kq;
+
+	if (!begin())
+		return;
+	kq = queue();
+	set(here, true);
+	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	take_numbers(true);
+	set(there, true);
+	ck_assert_uint_eq(notes_until(kq, here, NOTE_LINKUP), NOTE_LINKUP);
+	/* Disabled, an event may show once, but not stay. */
+	ck_assert_int_eq(netdev(kq, here, EV_DISABLE, 0), 0);
+	set(there, false);
+	nap(50);
+	no_event(kq);
+	ck_assert(!readable(kq, 0));
+	ck_assert_int_eq(netdev(kq, here, EV_ENABLE, 0), 0);
+	ck_assert_uint_eq(notes_until(kq, here, NOTE_LINKDOWN), NOTE_LINKDOWN);
+	take_numbers(false);
+	close(kq);
+}
+END_TEST
+
 static void
 child_knows_nothing(int kq)
 {
@@ -698,5 +744,6 @@ HARNESS_MAIN("netdev",
     netdev__moved_to_another_name_space,
     netdev__name_space_of_the_first,
     netdev__only_the_kernel_is_heard,
+    netdev__moved_descriptors,
     netdev__forked_child,
     netdev__ordinary_user)
