@@ -8,6 +8,8 @@
 #include "interpose/next.h"
 #include "mem.h"
 #include "source/inotify.h"
+#include "source/mounts.h"
+#include "source/rtnetlink.h"
 #include "source/sigaction.h"
 #include "source/timerfd.h"
 
@@ -513,6 +515,8 @@ kqueue_end(struct kqueue *kq)
 	watch_free_all(kq);
 	timerfd_free(kq);
 	inotify_free(kq);
+	mounts_free(kq);
+	rtnetlink_free(kq);
 	sigaction_free(kq);
 	for (unsigned lane = 1; lane < WATCH_LANES; lane++)
 		hidden_free(&kq->kq_nested[lane - 1]);

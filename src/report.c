@@ -3,7 +3,9 @@
 #include "filter.h"
 #include "kqueue.h"
 #include "source/inotify.h"
+#include "source/mounts.h"
 #include "source/pidfd.h"
+#include "source/rtnetlink.h"
 #include "source/sigaction.h"
 #include "source/timerfd.h"
 
@@ -46,6 +48,12 @@ kqueue_report(struct kqueue *kq, uint64_t tag)
 		break;
 	case SOURCE_KNOTE:
 		pidfd_report(kq, SOURCE_SLOT(tag), (uint32_t)(tag >> 32));
+		break;
+	case SOURCE_MOUNTS:
+		mounts_report(kq);
+		break;
+	case SOURCE_RTNETLINK:
+		rtnetlink_report(kq);
 		break;
 	}
 	return 0;

@@ -86,6 +86,8 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 #define EVFILT_PROC		(-5)	/* end of a process; ident: pid */
 #define EVFILT_SIGNAL		(-6)	/* a signal's arrival; ident: signal number */
 #define EVFILT_TIMER		(-7)	/* time passing; ident: any number */
+#define EVFILT_NETDEV		(-8)	/* state of a network interface; ident: its index (FreeBSD) */
+#define EVFILT_FS		(-9)	/* mounts; ident: any number (FreeBSD, macOS) */
 #define EVFILT_USER		(-11)	/* triggered by the program; ident: any number */
 #define EVFILT_LIBKQUEUE	(-12)	/* the library itself; ident: any number (libkqueue) */
 #define EVFILT_EMPTY		(-13)	/* all that was sent has left; ident: socket (FreeBSD) */
@@ -161,6 +163,18 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 #define NOTE_FFCTRLMASK		0xc0000000u
 #define NOTE_FFLAGSMASK		0x00ffffffu
 #define NOTE_TRIGGER		0x01000000u	/* make the event happen */
+
+/*
+ * EVFILT_NETDEV: states that the interface has had since the last event; data
+ * tells which it is in now, by the same names.  FreeBSD before 10.
+ */
+#define NOTE_LINKUP		0x00000001u	/* has carrier, and is switched on */
+#define NOTE_LINKDOWN		0x00000002u	/* has not, or is not */
+#define NOTE_LINKINV		0x00000004u	/* the device is not there; with EV_EOF: no such interface */
+
+/* EVFILT_FS.  On the BSDs and macOS these are in <sys/mount.h>. */
+#define VQ_MOUNT		0x00000008u	/* a file system was mounted */
+#define VQ_UNMOUNT		0x00000010u	/* one was unmounted */
 
 /*
  * EVFILT_LIBKQUEUE: questions and settings, one a change, with EV_ADD.  Each is

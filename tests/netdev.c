@@ -1,0 +1,749 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* EVFILT_NETDEV, on a pair of interfaces in a network name space that each test makes. */
+#include "harness.h"
+
+#include <fcntl.h>
+#include <linux/if_link.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ALL	(NOTE_LINKUP | NOTE_LINKDOWN | NOTE_LINKINV)
+#define NOBODY	65534
+
+/* A connection, by the way, needs both ends up: "here" has its carrier from "there". */
+static uintptr_t here, there;
+
+static int
+netdev(int kq, uintptr_t ident, unsigned flags, unsigned fflags)
+{
+	return change(kq, ident, EVFILT_NETDEV, (unsigned short)flags, fflags, 0, NULL);
+}
+
+/* What the kernel answers to a message: 0 or an errno. */
+static int
+ask_kernel(struct nlmsghdr *message)
+{
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	struct { struct nlmsghdr header; struct nlmsgerr error; char rest[512]; } answer;
+
+	ck_assert_int_ge(fd, 0);
+	message->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
+	ck_assert_int_eq(send(fd, message, message->nlmsg_len, 0), message->nlmsg_len);
+	memset(&answer, 0, sizeof(answer));
+	ck_assert_int_gt(recv(fd, &answer, sizeof(answer), 0), 0);
+	close(fd);
+	ck_assert_int_eq(answer.header.nlmsg_type, NLMSG_ERROR);
+	return -answer.error.error;
+}
+
+struct request {
+	struct nlmsghdr	header;
+	struct ifinfomsg info;
+	char		attributes[256];
+};
+
+static struct rtattr *
+add(struct request *r, unsigned short type, const void *data, size_t size)
+{
+	struct rtattr *a = (struct rtattr *)(void *)((char *)r + r->header.nlmsg_len);
+
+	a->rta_type = type;
+	a->rta_len = (unsigned short)RTA_LENGTH(size);
+	if (size > 0)
+		memcpy(RTA_DATA(a), data, size);
+	r->header.nlmsg_len += RTA_ALIGN(a->rta_len);
+	return a;
+}
+
+static void
+end(const struct request *r, struct rtattr *nest)
+{
+	nest->rta_len = (unsigned short)((const char *)r + r->header.nlmsg_len - (char *)nest);
+}
+
+static void
+request(struct request *r, unsigned short type, uintptr_t index)
+{
+	memset(r, 0, sizeof(*r));
+	r->header.nlmsg_type = type;
+	r->header.nlmsg_len = NLMSG_LENGTH(sizeof(r->info));
+	r->info.ifi_index = (int)index;
+}
+
+/* ip link add NAME [index INDEX] type veth peer name PEER */
+static int
+add_pair(const char *name, uintptr_t index, const char *peer)
+{
+	struct rtattr *info, *data, *other;
+	struct request r;
+
+	request(&r, RTM_NEWLINK, index);
+	r.header.nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
+	add(&r, IFLA_IFNAME, name, strlen(name) + 1);
+	info = add(&r, IFLA_LINKINFO, NULL, 0);
+	add(&r, IFLA_INFO_KIND, "veth", 5);
+	data = add(&r, IFLA_INFO_DATA, NULL, 0);
+	other = add(&r, VETH_INFO_PEER, NULL, 0);
+	r.header.nlmsg_len += (unsigned)sizeof(r.info);
+	add(&r, IFLA_IFNAME, peer, strlen(peer) + 1);
+	end(&r, other);
+	end(&r, data);
+	end(&r, info);
+	return ask_kernel(&r.header);
+}
+
+/* ip link del */
+static void
+delete(uintptr_t index)
+{
+	struct request r;
+
+	request(&r, RTM_DELLINK, index);
+	ck_assert_int_eq(ask_kernel(&r.header), 0);
+}
+
+/* ip link set mtu */
+static void
+set_mtu(uintptr_t index, unsigned mtu)
+{
+	struct request r;
+
+	request(&r, RTM_NEWLINK, index);
+	add(&r, IFLA_MTU, &mtu, sizeof(mtu));
+	ck_assert_int_eq(ask_kernel(&r.header), 0);
+}
+
+/* ip link set up or down */
+static void
+set(uintptr_t index, bool up)
+{
+	struct request r;
+
+	request(&r, RTM_NEWLINK, index);
+	r.info.ifi_flags = up ? IFF_UP : 0;
+	r.info.ifi_change = IFF_UP;
+	ck_assert_int_eq(ask_kernel(&r.header), 0);
+}
+
+static bool
+enter_namespace(void)
+{
+	if (unshare(CLONE_NEWNET) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0)
+		return true;
+	fprintf(stderr, "skipped: no network name space: it takes root or a user name space\n");
+	return false;
+}
+
+/* A name space with two interfaces, neither up; false: this cannot be tested. */
+static bool
+begin(void)
+{
+	int error;
+
+	if (!enter_namespace())
+		return false;
+	error = add_pair("here", 0, "there");
+	if (error == EOPNOTSUPP || error == EPERM) {
+		fprintf(stderr, "skipped: this kernel has no veth\n");
+		return false;
+	}
+	ck_assert_int_eq(error, 0);
+	here = if_nametoindex("here");
+	there = if_nametoindex("there");
+	ck_assert_uint_ne(here, 0);
+	ck_assert_uint_ne(there, 0);
+	return true;
+}
+
+/* The events of one interface until its state is now: all its notes. */
+static unsigned
+notes_until(int kq, uintptr_t index, int64_t now)
+{
+	struct kevent event;
+	unsigned notes = 0;
+
+	do {
+		event = event_of(kq, index, EVFILT_NETDEV);
+		ck_assert_uint_eq(event.flags & ~(EV_EOF | EV_ONESHOT), EV_CLEAR);
+		notes |= event.fflags;
+	} while (event.data != now);
+	return notes;
+}
+
+START_TEST(netdev__up_and_down)
+{
+	struct kevent event;
+	int kq;
+
+	if (!begin())
+		return;
+	kq = queue();
+	set(here, true);
+	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	no_event(kq);
+	ck_assert(!readable(kq, 0));
+	set(there, true);
+	ck_assert(readable(kq, 10000));
+	event = event_of(kq, here, EVFILT_NETDEV);
+	ck_assert_uint_eq(event.fflags, NOTE_LINKUP);
+	ck_assert_int_eq(event.data, NOTE_LINKUP);
+	ck_assert_uint_eq(event.flags, EV_CLEAR);
+	no_event(kq);
+	ck_assert(!readable(kq, 0));
+	set(there, false);
+	event = event_of(kq, here, EVFILT_NETDEV);
+	ck_assert_uint_eq(event.fflags, NOTE_LINKDOWN);
+	ck_assert_int_eq(event.data, NOTE_LINKDOWN);
+	no_event(kq);
+	close(kq);
+}
+END_TEST
+
+START_TEST(netdev__a_waiter_wakes)
+{
+	struct waiter w;
+	int kq;
+
+	if (!begin())
+		return;
+	kq = queue();
+	set(here, true);
+	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	waiter_start(&w, kq, -1);
+	set(there, true);
+	waiter_join(&w);
+	ck_assert_int_eq(w.count, 1);
+	ck_assert_uint_eq(w.event.ident, here);
+	ck_assert_uint_eq(w.event.fflags, NOTE_LINKUP);
+	close(kq);
+}
+END_TEST
+
+/* What is switched off is down, though its carrier may be there. */
+START_TEST(netdev__switched_off_is_down)
+{
+	uintptr_t lo = 1;
+	int kq;
+
+	if (!begin())
+		return;
+	kq = queue();
+	ck_assert_int_eq(netdev(kq, lo, EV_ADD, ALL), 0);
+	set(lo, true);
+	ck_assert_uint_eq(notes_until(kq, lo, NOTE_LINKUP), NOTE_LINKUP);
+	set(lo, false);
+	ck_assert_uint_eq(notes_until(kq, lo, NOTE_LINKDOWN), NOTE_LINKDOWN);
+	close(kq);
+}
+END_TEST
+
+START_TEST(netdev__only_what_was_asked)
+{
+	struct kevent event;
+	int kq;
+
+	if (!begin())
+		return;
+	kq = queue();
+	set(here, true);
+	set(there, true);
+	ck_assert_int_eq(netdev(kq, here, EV_ADD, NOTE_LINKUP), 0);
+	ck_assert_int_eq(netdev(kq, there, EV_ADD, 0), 0);
+	set(there, false);
+	nap(50);
+	no_event(kq);
+	set(there, true);
+	event = event_of(kq, here, EVFILT_NETDEV);
+	ck_assert_uint_eq(event.fflags, NOTE_LINKUP);
+	no_event(kq);
+	/* Other notes from now on. */
+	ck_assert_int_eq(netdev(kq, here, EV_ADD, NOTE_LINKDOWN), 0);
+	set(there, false);
+	event = event_of(kq, here, EVFILT_NETDEV);
+	ck_assert_uint_eq(event.fflags, NOTE_LINKDOWN);
+	close(kq);
+}
+END_TEST
+
+START_TEST(netdev__other_interfaces_and_settings_are_no_event)
+{
+	int kq;
+
+	if (!begin())
+		return;
+	kq = queue();
+	set(here, true);
+	set(there, true);
+	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	set(1, true);
+	ck_assert_int_eq(add_pair("a", 0, "b"), 0);
+	set(if_nametoindex("a"), true);
+	set(if_nametoindex("b"), true);
+	set_mtu(here, 1400);
+	nap(50);
+	no_event(kq);
+	ck_assert(!readable(kq, 0));
+	close(kq);
+}
+END_TEST
+
+/* An interface that leaves a bridge is not gone. */
+START_TEST(netdev__leaving_a_bridge_is_no_event)
+{
+	struct rtattr *info;
+	struct request r;
+	unsigned bridge;
+	int kq;
+
+	if (!begin())
+		return;
+	request(&r, RTM_NEWLINK, 0);
+	r.header.nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
+	add(&r, IFLA_IFNAME, "br", 3);
+	info = add(&r, IFLA_LINKINFO, NULL, 0);
+	add(&r, IFLA_INFO_KIND, "bridge", 7);
+	end(&r, info);
+	if (ask_kernel(&r.header) != 0) {
+		fprintf(stderr, "skipped: this kernel has no bridges\n");
+		return;
+	}
+	kq = queue();
+	set(here, true);
+	set(there, true);
+	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	for (bridge = if_nametoindex("br");; bridge = 0) {
+		request(&r, RTM_NEWLINK, here);
+		add(&r, IFLA_MASTER, &bridge, sizeof(bridge));
+		ck_assert_int_eq(ask_kernel(&r.header), 0);
+		nap(20);
+		no_event(kq);
+		if (bridge == 0)
+			break;
+	}
+	close(kq);
+}
+END_TEST
+
+/* data is the state now, fflags what was passed through. */
+START_TEST(netdev__states_since_the_last_event)
+{
+	struct kevent event;
+	int kq;
+
+	if (!begin())
+		return;
+	kq = queue();
+	set(here, true);
+	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	set(there, true);
+	set(there, false);
+	set(there, true);
+	ck_assert_uint_eq(notes_until(kq, here, NOTE_LINKUP) & NOTE_LINKUP, NOTE_LINKUP);
+	while (collect(kq, &event, 1, 50) > 0)
+		continue;
+	/* Linux merges changes within a second: it may take that long until the last is told. */
+	set(there, false);
+	set(there, true);
+	set(there, false);
+	nap(1500);
+	event = event_of(kq, here, EVFILT_NETDEV);
+	ck_assert_uint_eq(event.fflags, NOTE_LINKUP | NOTE_LINKDOWN);
+	ck_assert_int_eq(event.data, NOTE_LINKDOWN);
+	no_event(kq);
+	close(kq);
+}
+END_TEST
+
+/* As on FreeBSD: the end is told whatever was asked for. */
+START_TEST(netdev__gone)
+{
+	struct kevent event;
+	int kq, i;
+	static const unsigned asked[] = { ALL, NOTE_LINKINV, NOTE_LINKUP, 0 };
+	uintptr_t index;
+
+	if (!begin())
+		return;
+	kq = queue();
+	for (i = 0; i < 4; i++) {
+		ck_assert_int_eq(add_pair("a", 0, "b"), 0);
+		index = if_nametoindex("a");
+		ck_assert_int_eq(netdev(kq, index, EV_ADD, asked[i]), 0);
+		delete(index);
+		event = event_of(kq, index, EVFILT_NETDEV);
+		ck_assert_uint_eq(event.fflags, asked[i] & NOTE_LINKINV);
+		ck_assert_int_eq(event.data, NOTE_LINKINV);
+		ck_assert_uint_eq(event.flags, EV_CLEAR | EV_EOF | EV_ONESHOT);
+		ck_assert_int_eq(netdev(kq, index, EV_DELETE, 0), ENOENT);
+		ck_assert_int_eq(netdev(kq, index, EV_ADD, ALL), ENXIO);
+	}
+	no_event(kq);
+	close(kq);
+}
+END_TEST
+
+/* A new interface of the same index is not what was registered. */
+START_TEST(netdev__gone_and_come_again)
+{
+	struct kevent event;
+	int kq;
+
+	if (!begin())
+		return;
+	kq = queue();
+	ck_assert_int_eq(netdev(kq, here, EV_ADD, NOTE_LINKUP), 0);
+	delete(here);
+	ck_assert_int_eq(add_pair("here", here, "there"), 0);
+	there = if_nametoindex("there");
+	set(here, true);
+	set(there, true);
+	event = event_of(kq, here, EVFILT_NETDEV);
+	ck_assert_uint_eq(event.fflags, 0);
+	ck_assert_int_eq(event.data, NOTE_LINKINV);
+	ck_assert_uint_eq(event.flags & (EV_EOF | EV_ONESHOT), EV_EOF | EV_ONESHOT);
+	no_event(kq);
+	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	no_event(kq);
+	set(there, false);
+	event = event_of(kq, here, EVFILT_NETDEV);
+	ck_assert_uint_eq(event.fflags, NOTE_LINKDOWN);
+	close(kq);
+}
+END_TEST
+
+START_TEST(netdev__disabled)
+{
+	struct kevent event;
+	int kq;
+
+	if (!begin())
+		return;
+	kq = queue();
+	set(here, true);
+	ck_assert_int_eq(netdev(kq, here, EV_ADD | EV_DISABLE, ALL), 0);
+	set(there, true);
+	ck_assert(!readable(kq, 100));
+	no_event(kq);
+	ck_assert_int_eq(netdev(kq, here, EV_ENABLE, 0), 0);
+	event = event_of(kq, here, EVFILT_NETDEV);
+	ck_assert_uint_eq(event.fflags, NOTE_LINKUP);
+	ck_assert_int_eq(netdev(kq, here, EV_DISABLE, 0), 0);
+	set(there, false);
+	ck_assert(!readable(kq, 100));
+	ck_assert_int_eq(netdev(kq, here, EV_ENABLE, 0), 0);
+	ck_assert(readable(kq, 10000));
+	event = event_of(kq, here, EVFILT_NETDEV);
+	ck_assert_uint_eq(event.fflags, NOTE_LINKDOWN);
+	close(kq);
+}
+END_TEST
+
+/* Several registrations, and one that comes later, know what happened in their time. */
+START_TEST(netdev__each_registration_by_itself)
+{
+	struct kevent events[4], kev;
+	int kq, marks[2], n;
+
+	if (!begin())
+		return;
+	kq = queue();
+	set(here, true);
+	EV_SET(&kev, here, EVFILT_NETDEV, EV_ADD | EV_UDATA_SPECIFIC, ALL, 0, &marks[0]);
+	ck_assert_int_eq(kevent(kq, &kev, 1, NULL, 0, NULL), 0);
+	set(there, true);
+	set(there, false);
+	set(there, true);
+	nap(1500);
+	EV_SET(&kev, here, EVFILT_NETDEV, EV_ADD | EV_UDATA_SPECIFIC | EV_ONESHOT, ALL, 0, &marks[1]);
+	ck_assert_int_eq(kevent(kq, &kev, 1, NULL, 0, NULL), 0);
+	n = collect(kq, events, 4, 1000);
+	ck_assert_int_eq(n, 1);
+	ck_assert_ptr_eq(events[0].udata, &marks[0]);
+	ck_assert_uint_eq(events[0].fflags & NOTE_LINKUP, NOTE_LINKUP);
+	set(there, false);
+	nap(1500);
+	n = collect(kq, events, 4, 1000);
+	ck_assert_int_eq(n, 2);
+	set(there, true);
+	event_of(kq, here, EVFILT_NETDEV);
+	no_event(kq);
+	close(kq);
+}
+END_TEST
+
+START_TEST(netdev__no_such_interface)
+{
+	int kq = queue();
+
+	ck_assert_int_eq(netdev(kq, 0, EV_ADD, ALL), ENXIO);
+	ck_assert_int_eq(netdev(kq, 0x7ffffff0, EV_ADD, ALL), ENXIO);
+	ck_assert_int_eq(netdev(kq, UINTPTR_MAX, EV_ADD, ALL), ENXIO);
+	ck_assert_int_eq(netdev(kq, 1, EV_DELETE, 0), ENOENT);
+	close(kq);
+}
+END_TEST
+
+/* More than the socket holds, while nobody looks: the state is right all the same. */
+START_TEST(netdev__more_than_can_be_queued)
+{
+	struct kevent event;
+	uintptr_t other;
+	int kq, i;
+
+	if (!begin())
+		return;
+	kq = queue();
+	set(here, true);
+	set(there, true);
+	ck_assert_int_eq(add_pair("a", 0, "b"), 0);
+	other = if_nametoindex("b");
+	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	ck_assert_int_eq(netdev(kq, there, EV_ADD | EV_DISABLE, ALL), 0);
+	ck_assert_int_eq(netdev(kq, other, EV_ADD, NOTE_LINKUP), 0);
+	for (i = 0; i < 2000; i++)
+		set_mtu(if_nametoindex("a"), 1000 + (unsigned)i % 100);
+	delete(other);
+	set(there, false);
+	nap(50);
+	ck_assert_uint_eq(change(kq, 1, EVFILT_USER, EV_ADD, 0, 0, NULL), 0);
+	for (i = 0; i < 2; i++) {
+		ck_assert_int_eq(collect(kq, &event, 1, 10000), 1);
+		if (event.ident == here) {
+			ck_assert_uint_eq(event.fflags, NOTE_LINKDOWN);
+			ck_assert_int_eq(event.data, NOTE_LINKDOWN);
+		} else {
+			ck_assert_uint_eq(event.ident, other);
+			ck_assert_uint_eq(event.flags & EV_EOF, EV_EOF);
+		}
+	}
+	no_event(kq);
+	ck_assert(!readable(kq, 0));
+	set(there, true);
+	event = event_of(kq, here, EVFILT_NETDEV);
+	ck_assert_uint_eq(event.fflags, NOTE_LINKUP);
+	close(kq);
+}
+END_TEST
+
+/* What goes away goes from this name space. */
+START_TEST(netdev__moved_to_another_name_space)
+{
+	struct kevent event;
+	struct request r;
+	int kq, go[2], pid;
+
+	if (!begin())
+		return;
+	kq = queue();
+	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	pair(PAIR_UNIX, go);
+	pid = fork();
+	ck_assert_int_ne(pid, -1);
+	if (pid == 0) {
+		if (unshare(CLONE_NEWNET) == -1)
+			_exit(1);
+		put(go[1], 1);
+		get(go[1], 1);
+		_exit(0);
+	}
+	get(go[0], 1);
+	request(&r, RTM_NEWLINK, here);
+	add(&r, IFLA_NET_NS_PID, &pid, sizeof(pid));
+	ck_assert_int_eq(ask_kernel(&r.header), 0);
+	event = event_of(kq, here, EVFILT_NETDEV);
+	ck_assert_int_eq(event.data, NOTE_LINKINV);
+	ck_assert_uint_eq(event.flags & EV_EOF, EV_EOF);
+	put(go[0], 1);
+	waitpid(pid, NULL, 0);
+	close_pair(go);
+	close(kq);
+}
+END_TEST
+
+/* A queue stays in the name space where it began, until its last registration goes. */
+START_TEST(netdev__name_space_of_the_first)
+{
+	int kq;
+
+	if (!begin())
+		return;
+	kq = queue();
+	set(here, true);
+	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
+	ck_assert_int_eq(netdev(kq, there, EV_ADD, ALL), 0);
+	ck_assert_int_eq(netdev(kq, here, EV_DELETE, 0), 0);
+	ck_assert_int_eq(netdev(kq, there, EV_DELETE, 0), 0);
+	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), ENXIO);
+	ck_assert_int_eq(netdev(kq, 1, EV_ADD, ALL), 0);
+	set(1, true);
+	ck_assert_uint_eq(notes_until(kq, 1, NOTE_LINKUP), NOTE_LINKUP);
+	close(kq);
+}
+END_TEST
+
+/* Others may send to a netlink socket, but they are not the kernel. */
+START_TEST(netdev__only_the_kernel_is_heard)
+{
+	struct sockaddr_nl to = { .nl_family = AF_NETLINK };
+	struct request r;
+	int kq, fd;
+
+	if (!begin())
+		return;
+	kq = queue();
+	set(here, true);
+	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	ck_assert_int_ge(fd, 0);
+	request(&r, RTM_DELLINK, here);
+	/* The first socket of a process has its number as its address. */
+	to.nl_pid = (unsigned)getpid();
+	ck_assert_int_eq(sendto(fd, &r, r.header.nlmsg_len, 0, (struct sockaddr *)&to,
+	    sizeof(to)), r.header.nlmsg_len);
+	close(fd);
+	no_event(kq);
+	ck_assert(!readable(kq, 0));
+	close(kq);
+}
+END_TEST
+
+/* Takes every number at which the library has a descriptor of its own. */
+static void
+take_numbers(bool take)
+{
+	int file = open("/dev/null", O_RDWR | O_CLOEXEC);
+	static bool taken[8192];
+	char path[64], target[64];
+
+	for (int fd = 256; fd < 8192; fd++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		if (take && !taken[fd] && readlink(path, target, sizeof(target)) > 0) {
+			ck_assert_int_eq(dup3(file, fd, O_CLOEXEC), fd);
+			taken[fd] = true;
+		} else if (!take && taken[fd]) {
+			ck_assert_int_eq(close(fd), 0);
+		}
+	}
+	close(file);
+}
+
+START_TEST(netdev__moved_descriptors)
+{
+	int kq;
+
+	if (!begin())
+		return;
+	kq = queue();
+	set(here, true);
+	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	take_numbers(true);
+	set(there, true);
+	ck_assert_uint_eq(notes_until(kq, here, NOTE_LINKUP), NOTE_LINKUP);
+	/* Disabled, an event may show once, but not stay. */
+	ck_assert_int_eq(netdev(kq, here, EV_DISABLE, 0), 0);
+	set(there, false);
+	nap(50);
+	no_event(kq);
+	ck_assert(!readable(kq, 0));
+	ck_assert_int_eq(netdev(kq, here, EV_ENABLE, 0), 0);
+	ck_assert_uint_eq(notes_until(kq, here, NOTE_LINKDOWN), NOTE_LINKDOWN);
+	take_numbers(false);
+	close(kq);
+}
+END_TEST
+
+static void
+child_knows_nothing(int kq)
+{
+	int own;
+
+	if (change(kq, here, EVFILT_NETDEV, EV_ADD, ALL, 0, NULL) != EBADF)
+		_exit(1);
+	own = kqueue();
+	if (own == -1 || change(own, here, EVFILT_NETDEV, EV_ADD, ALL, 0, NULL) != 0)
+		_exit(2);
+	close(own);
+	_exit(0);
+}
+
+START_TEST(netdev__forked_child)
+{
+	int kq, status;
+	pid_t pid;
+
+	if (!begin())
+		return;
+	kq = queue();
+	set(here, true);
+	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	pid = fork();
+	ck_assert_int_ne(pid, -1);
+	if (pid == 0)
+		child_knows_nothing(kq);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	set(there, true);
+	ck_assert_uint_eq(notes_until(kq, here, NOTE_LINKUP), NOTE_LINKUP);
+	close(kq);
+}
+END_TEST
+
+START_TEST(netdev__ordinary_user)
+{
+	int kq, status, go[2];
+	pid_t pid;
+
+	if (!begin() || getuid() != 0)
+		return;		/* then every other test was one */
+	set(here, true);
+	pair(PAIR_UNIX, go);
+	pid = fork();
+	ck_assert_int_ne(pid, -1);
+	if (pid == 0) {
+		if (setgid(NOBODY) == -1 || setuid(NOBODY) == -1)
+			_exit(1);
+		kq = queue();
+		ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+		put(go[1], 1);
+		ck_assert_uint_eq(notes_until(kq, here, NOTE_LINKUP), NOTE_LINKUP);
+		_exit(0);
+	}
+	get(go[0], 1);
+	set(there, true);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	close_pair(go);
+}
+END_TEST
+
+HARNESS_MAIN("netdev",
+    netdev__up_and_down,
+    netdev__a_waiter_wakes,
+    netdev__switched_off_is_down,
+    netdev__only_what_was_asked,
+    netdev__other_interfaces_and_settings_are_no_event,
+    netdev__leaving_a_bridge_is_no_event,
+    netdev__states_since_the_last_event,
+    netdev__gone,
+    netdev__gone_and_come_again,
+    netdev__disabled,
+    netdev__each_registration_by_itself,
+    netdev__no_such_interface,
+    netdev__more_than_can_be_queued,
+    netdev__moved_to_another_name_space,
+    netdev__name_space_of_the_first,
+    netdev__only_the_kernel_is_heard,
+    netdev__moved_descriptors,
+    netdev__forked_child,
+    netdev__ordinary_user)
