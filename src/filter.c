@@ -6,10 +6,12 @@
 const struct filterops *const filter_table[EVFILT_SYSCOUNT + 3] = {
 	[-EVFILT_READ] = &filter_read,
 	[-EVFILT_WRITE] = &filter_write,
+	[-EVFILT_AIO] = &filter_aio,
 	[-EVFILT_VNODE] = &filter_vnode,
 	[-EVFILT_PROC] = &filter_proc,
 	[-EVFILT_SIGNAL] = &filter_signal,
 	[-EVFILT_TIMER] = &filter_timer,
+	[-EVFILT_LIO] = &filter_aio,
 	[-EVFILT_USER] = &filter_user,
 	[-EVFILT_EMPTY] = &filter_empty,
 	[-EVFILT_EXCEPT] = &filter_except,

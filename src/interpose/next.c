@@ -50,6 +50,7 @@ next_resolve_all(void)
 	sigaction_resolve();
 #if KQ_INTERPOSE_STREAMS
 	stream_resolve();
+	aio_resolve();
 #endif
 #endif
 }

@@ -32,5 +32,6 @@ void	close_resolve(void);
 void	dup_resolve(void);
 void	stream_resolve(void);
 void	sigaction_resolve(void);
+void	aio_resolve(void);
 
 #endif
