@@ -389,11 +389,11 @@ aio_fill(struct aio_job *job, const struct aiocb *cb)
 }
 
 /*
- * Starts it, as part of list unless that is NULL.  One of a list that cannot be
- * started keeps the error for who asks.
+ * Starts it, as part of list unless that is NULL.  keep: if it cannot be started,
+ * the error is kept for who asks.
  */
 static int
-aio_begin(enum aio_op op, struct aiocb *cb, struct aio_job *list)
+aio_begin(enum aio_op op, struct aiocb *cb, struct aio_job *list, bool keep)
 {
 	struct aio_job *job;
 	int error;
@@ -431,7 +431,7 @@ aio_begin(enum aio_op op, struct aiocb *cb, struct aio_job *list)
 	}
 fail:
 	job->j_error = -error;
-	if (list != NULL) {
+	if (keep) {
 		atomic_fetch_or(&job->j_state, AIO_DONE);
 		atomic_store(&job->j_key, (uintptr_t)cb);
 	} else {
@@ -454,7 +454,7 @@ aio_no_queue(const struct aio_libc *libc)
 int
 aio_start(const struct aio_libc *libc, enum aio_op op, struct aiocb *cb)
 {
-	return aio_no_queue(libc) ? -EBADF : aio_begin(op, cb, NULL);
+	return aio_no_queue(libc) ? -EBADF : aio_begin(op, cb, NULL, false);
 }
 
 /* Lists. */
@@ -534,9 +534,9 @@ aio_list_begin(struct aiocb *const list[], int n, struct aio_job *job)
 		if (list[i] == NULL || list[i]->aio_lio_opcode == LIO_NOP)
 			continue;
 		if (list[i]->aio_lio_opcode == LIO_READ)
-			error = aio_begin(AIO_READ, list[i], job);
+			error = aio_begin(AIO_READ, list[i], job, true);
 		else if (list[i]->aio_lio_opcode == LIO_WRITE)
-			error = aio_begin(AIO_WRITE, list[i], job);
+			error = aio_begin(AIO_WRITE, list[i], job, true);
 		else
 			error = -EINVAL;
 		if (error == -EAGAIN)
