@@ -662,9 +662,11 @@ START_TEST(aio__a_handler_may_take_the_result)
 }
 END_TEST
 
-/* The thread sanitizer crashes in threads that the C library makes for itself, without libkq, too. */
-#if AIO_THREADS
-HARNESS_MAIN("aio",
+AIO_MAIN("aio", 4,
+    aio__other_flags_are_refused,
+    aio__a_bad_queue_starts_nothing,
+    aio__a_bad_descriptor_is_refused,
+    aio__by_hand_is_not_permitted,
     aio__a_read_that_ends_is_an_event,
     aio__write_and_fsync,
     aio__a_pipe_is_read_when_data_comes,
@@ -672,11 +674,7 @@ HARNESS_MAIN("aio",
     aio__the_event_stays_until_aio_return,
     aio__who_sees_the_end_finds_the_event,
     aio__oneshot_clear_dispatch,
-    aio__other_flags_are_refused,
-    aio__a_bad_queue_starts_nothing,
-    aio__a_bad_descriptor_is_refused,
     aio__a_failure_is_told,
-    aio__by_hand_is_not_permitted,
     aio__a_registration_can_be_changed_and_deleted,
     aio__aio_suspend_waits,
     aio__a_cancelled_one_is_an_event,
@@ -689,10 +687,3 @@ HARNESS_MAIN("aio",
     aio__a_nested_queue,
     aio__many_each_once,
     aio__a_handler_may_take_the_result)
-#else
-HARNESS_MAIN("aio",
-    aio__other_flags_are_refused,
-    aio__a_bad_queue_starts_nothing,
-    aio__a_bad_descriptor_is_refused,
-    aio__by_hand_is_not_permitted)
-#endif

@@ -279,18 +279,12 @@ START_TEST(lio__a_member_keeps_its_own_signal)
 }
 END_TEST
 
-#if AIO_THREADS
-HARNESS_MAIN("lio",
+AIO_MAIN("lio", 2,
+    lio__a_bad_request_starts_nothing,
+    lio__a_list_of_nothing,
     lio__the_end_of_all_is_an_event,
     lio__not_before_the_last_has_ended,
     lio__members_alone_may_ask,
     lio__one_that_cannot_be_started,
-    lio__a_bad_request_starts_nothing,
-    lio__a_list_of_nothing,
     lio__a_list_can_be_used_again,
     lio__a_member_keeps_its_own_signal)
-#else
-HARNESS_MAIN("lio",
-    lio__a_bad_request_starts_nothing,
-    lio__a_list_of_nothing)
-#endif
