@@ -3,6 +3,7 @@
 #include "aio.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -171,6 +172,66 @@ START_TEST(aio__who_sees_the_end_finds_the_event)
 		no_event(kq);
 	}
 	close(fd);
+	close(kq);
+	rest();
+}
+END_TEST
+
+/* A call of kevent() may find out before the C library tells. */
+START_TEST(aio__an_end_that_is_seen_early_is_told_once)
+{
+	int kq = queue(), fd = file_with("x");
+	struct kevent event;
+	struct aiocb cb;
+	char c;
+
+	for (int i = 0; i < 300; i++) {
+		set(&cb, fd, &c, 1, 0);
+		set_event(&cb.aio_sigevent, kq, EV_CLEAR, NULL);
+		ck_assert_int_eq(aio_read(&cb), 0);
+		while (collect(kq, &event, 1, 0) == 0)
+			;
+		ck_assert_int_eq(collect(kq, &event, 1, 2), 0);
+		ck_assert_int_eq(aio_return(&cb), 1);
+	}
+	close(fd);
+	close(kq);
+	rest();
+}
+END_TEST
+
+/* There is no memory for the thread that would tell. */
+START_TEST(aio__the_c_library_may_fail_to_tell)
+{
+	struct rlimit limit = { 1 << 20, RLIM_INFINITY }, before;
+	struct kevent event;
+	struct aiocb cb;
+	int kq, fds[2], n = 0;
+	char c;
+
+	if (AIO_ASAN)
+		return;		/* it needs memory itself */
+	kq = queue();
+	pair(PAIR_PIPE, fds);
+	set(&cb, fds[0], &c, 1, 0);
+	set_event(&cb.aio_sigevent, kq, 0, NULL);
+	ck_assert_int_eq(aio_read(&cb), 0);
+	nap(20);
+	ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
+	limit.rlim_max = before.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+	put(fds[1], 1);
+	for (int i = 0; i < LONG_MS && n == 0; i++) {
+		n = collect(kq, &event, 1, 0);
+		nap(1);
+	}
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
+	ck_assert_int_eq(n, 1);
+	/* glibc then says that the operation itself has failed. */
+	ck_assert_int_eq(end_of(kq, &cb).data, aio_error(&cb));
+	ck_assert_int_eq(aio_return(&cb), event.data == 0 ? 1 : -1);
+	no_event(kq);
+	close_pair(fds);
 	close(kq);
 	rest();
 }
@@ -673,6 +734,8 @@ AIO_MAIN("aio", 4,
     aio__a_waiter_wakes,
     aio__the_event_stays_until_aio_return,
     aio__who_sees_the_end_finds_the_event,
+    aio__an_end_that_is_seen_early_is_told_once,
+    aio__the_c_library_may_fail_to_tell,
     aio__oneshot_clear_dispatch,
     aio__a_failure_is_told,
     aio__a_registration_can_be_changed_and_deleted,

@@ -18,9 +18,18 @@
 #if __has_feature(thread_sanitizer)
 #define AIO_THREADS 0
 #endif
+#if __has_feature(address_sanitizer)
+#define AIO_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define AIO_ASAN 1
 #endif
 #ifndef AIO_THREADS
 #define AIO_THREADS 1
+#endif
+#ifndef AIO_ASAN
+#define AIO_ASAN 0
 #endif
 
 /* As HARNESS_MAIN(); without SIGEV_THREAD the first n only, which start nothing. */
