@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # kq_sanitize(target): builds target with the sanitizers named by KQ_SANITIZE.
 # kq_sanitize_early_sources(file...): these are called before the thread sanitizer is ready (its
-# own start calls sigaction), or by signals in a thread that it has ended already, so they are
-# compiled without it.
+# own start calls sigaction), by signals in a thread that it has ended already, or in a thread that
+# the C library made for itself, so they are compiled without it.
 
 function(kq_sanitize target)
 	if(KQ_SANITIZE)

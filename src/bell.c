@@ -43,7 +43,8 @@ void
 bell_arm(struct kqueue *kq, uint32_t events)
 {
 	bell_set(kq, events);
-	if (!kqueue_is_open(kq) || atomic_load(&kq->kq_closed) != 0 || atomic_load(&kq->kq_scan))
+	if (!kqueue_is_open(kq) || atomic_load(&kq->kq_closed) != 0 || atomic_load(&kq->kq_scan) ||
+	    atomic_load(&kq->kq_aio) != NULL)
 		bell_set(kq, EPOLLIN);
 }
 

@@ -13,9 +13,12 @@
 #include <limits.h>
 #include <string.h>
 
-/* Bits of a change that say what to do now, not how the knote shall be. */
-#define KNOTE_ACTIONS	(EV_ADD | EV_DELETE | EV_ENABLE | EV_DISABLE | \
-			EV_FORCEONESHOT | EV_KEEPUDATA | EV_SYSFLAGS)
+/*
+ * Bits of a change that say what to do now, not how the knote shall be.  EV_FLAG1
+ * comes from within only, for fo_attach (filter/aio.c).
+ */
+#define KNOTE_ACTIONS	(EV_ADD | EV_DELETE | EV_ENABLE | EV_DISABLE | EV_FORCEONESHOT | \
+			EV_KEEPUDATA | (EV_SYSFLAGS & ~EV_FLAG1))
 
 /*
  * The lists.  A knote is in kq_ready while it is active and enabled; one on a

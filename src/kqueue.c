@@ -7,6 +7,7 @@
 #include "hidden.h"
 #include "interpose/next.h"
 #include "mem.h"
+#include "source/aio.h"
 #include "source/inotify.h"
 #include "source/mounts.h"
 #include "source/rtnetlink.h"
@@ -117,7 +118,8 @@ pool_is_inherited(void)
 
 static void kqueue_take_over(void);
 
-int
+/* Threads that the sanitizer does not know come here (source/aio.c). */
+__attribute__((no_sanitize("thread"))) int
 kqueue_eventfd(void)
 {
 	return pool_eventfd;
@@ -512,6 +514,7 @@ kqueue_end(struct kqueue *kq)
 	lock_take(&kq->kq_lock);
 	kqueue_reap(kq);
 	knote_free_all(kq);
+	aio_report(kq);
 	watch_free_all(kq);
 	timerfd_free(kq);
 	inotify_free(kq);
@@ -669,6 +672,8 @@ kqueue_lock(struct kqueue *kq)
 	if (atomic_load_explicit(&kq->kq_closed, memory_order_acquire) != 0 ||
 	    atomic_load_explicit(&kq->kq_scan, memory_order_acquire))
 		kqueue_reap(kq);
+	if (atomic_load_explicit(&kq->kq_aio, memory_order_acquire) != NULL)
+		aio_report(kq);
 	if (atomic_load_explicit(&kq->kq_bell_moved, memory_order_acquire))
 		bell_put_right(kq);
 }
@@ -732,6 +737,7 @@ kqueue_forget_parent(void)
 
 	hidden_fork_child();
 	sigaction_fork_child();
+	aio_fork_child();
 	kqueue_close_inherited();
 	for (kq = kqueue_first(); kq != NULL; kq = kq->kq_next) {
 		atomic_store(&kq->kq_state, KQ_LEFT);

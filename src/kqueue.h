@@ -16,6 +16,7 @@
 
 #include <sys/epoll.h>
 
+struct aio_job;
 struct timers;
 struct inotify;
 struct mounts;
@@ -41,6 +42,7 @@ struct kqueue {
 	_Atomic int	kq_closed;	/* (a) 1 + a watched number that was closed; chained */
 	_Atomic bool	kq_scan;	/* (a) some number watched by several queues was closed */
 	_Atomic bool	kq_signalled;	/* (a) a watched signal arrived */
+	_Atomic(struct aio_job *) kq_aio; /* (a) asynchronous operations that have ended; chained */
 	_Atomic int	kq_ep;		/* (i) the epoll, by a number of our own (hidden.h) */
 	_Atomic int	kq_nested[WATCH_LANES - 1]; /* (k) of lane 1 and up, or -1; read by close() */
 	uint8_t		kq_bell;	/* (k) enum kqueue_bell */

@@ -11,6 +11,7 @@
  *	pool		kqueue.c: making queues
  *	kq_lock		one queue; of two nested queues the outer first
  *	signals		source/disposition.c: what the program wants done with each
+ *	operations	source/aio.c: taking a free job
  *	memory		mem.c: taking a block; giving one back needs no lock
  */
 #ifndef KQ_LOCK_H

@@ -82,12 +82,14 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 /* Filters.  The numbers are libkqueue's where it has the filter. */
 #define EVFILT_READ		(-1)	/* data to read; ident: descriptor */
 #define EVFILT_WRITE		(-2)	/* room to write; ident: descriptor */
+#define EVFILT_AIO		(-3)	/* end of an operation of aio(7); ident: aiocb (FreeBSD) */
 #define EVFILT_VNODE		(-4)	/* changes of a file; ident: descriptor */
 #define EVFILT_PROC		(-5)	/* end of a process; ident: pid */
 #define EVFILT_SIGNAL		(-6)	/* a signal's arrival; ident: signal number */
 #define EVFILT_TIMER		(-7)	/* time passing; ident: any number */
 #define EVFILT_NETDEV		(-8)	/* state of a network interface; ident: its index (FreeBSD) */
 #define EVFILT_FS		(-9)	/* mounts; ident: any number (FreeBSD, macOS) */
+#define EVFILT_LIO		(-10)	/* end of all of lio_listio(3); ident: its list (FreeBSD) */
 #define EVFILT_USER		(-11)	/* triggered by the program; ident: any number */
 #define EVFILT_LIBKQUEUE	(-12)	/* the library itself; ident: any number (libkqueue) */
 #define EVFILT_EMPTY		(-13)	/* all that was sent has left; ident: socket (FreeBSD) */
@@ -175,6 +177,22 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 /* EVFILT_FS.  On the BSDs and macOS these are in <sys/mount.h>. */
 #define VQ_MOUNT		0x00000008u	/* a file system was mounted */
 #define VQ_UNMOUNT		0x00000010u	/* one was unmounted */
+ * EVFILT_AIO and EVFILT_LIO are registered by aio_read(), aio_write(), aio_fsync()
+ * and lio_listio() only, which fail (EBADF, EINVAL) if they cannot, in place of
+ * starting anything: sigev_notify SIGEV_KEVENT, sigev_notify_kqueue the queue,
+ * sigev_notify_kevent_flags EV_ONESHOT, EV_CLEAR, EV_DISPATCH or 0, and
+ * sigev_value.sival_ptr udata.  FreeBSD.
+ *
+ * struct sigevent has no such members here: these names are others of it that
+ * SIGEV_KEVENT leaves free, the signal's number and the thread's.
+ */
+#define SIGEV_KEVENT		3
+#define sigev_notify_kqueue	sigev_signo
+#ifdef __GLIBC__
+#define sigev_notify_kevent_flags _sigev_un._tid
+#else
+#define sigev_notify_kevent_flags sigev_notify_thread_id
+#endif
 
 /*
  * EVFILT_LIBKQUEUE: questions and settings, one a change, with EV_ADD.  Each is

@@ -3,7 +3,7 @@
  * What stands before the C library in a program that is not static, and that
  * libkq.a is part of.  A static program must not have it: see beneath.c.
  *
- * So stream.c and spawn.c are in an archive of their own, which the linker is
+ * So stream.c, spawn.c and aio.c are in an archive of their own, which the linker is
  * given after the C library, with the order to look for a name that only
  * static C libraries have (kq::static brings both).  If nobody else has it,
  * it is found here, and brings the rest of the archive along.
@@ -17,6 +17,7 @@ before_resolve(void)
 {
 	stream_resolve();
 	spawn_resolve();
+	aio_resolve();
 }
 
 #ifdef KQ_BEFORE_MARK

@@ -43,6 +43,7 @@ void	dup_resolve(void);
 void	sigaction_resolve(void);
 void	stream_resolve(void);
 void	spawn_resolve(void);
+void	aio_resolve(void);
 void	before_resolve(void);
 
 #endif

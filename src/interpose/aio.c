@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The functions of aio(7).  What does not ask for SIGEV_KEVENT is passed on; an
+ * operation that does is the business of source/aio.c.  In a static program these
+ * cannot stand before the C library's, so only the shared library has them.
+ */
+#if KQ_INTERPOSE && KQ_INTERPOSE_STREAMS
+
+#include "../mem.h"
+#include "../source/aio.h"
+#include "next.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <sys/event.h>
+
+/* How many aio_suspend() takes without allocating. */
+#define SUSPEND_STACK	128
+
+/* musl names these only as macros, and not at all in later versions. */
+#undef aio_read64
+#undef aio_write64
+#undef aio_fsync64
+#undef aio_error64
+#undef aio_return64
+#undef aio_cancel64
+#undef aio_suspend64
+#undef lio_listio64
+
+static struct {
+	int	(*aio_read)(struct aiocb *);
+	int	(*aio_write)(struct aiocb *);
+	int	(*aio_fsync)(int, struct aiocb *);
+	int	(*aio_read64)(struct aiocb *);
+	int	(*aio_write64)(struct aiocb *);
+	int	(*aio_fsync64)(int, struct aiocb *);
+	int	(*aio_error)(const struct aiocb *);
+	ssize_t	(*aio_return)(struct aiocb *);
+	int	(*aio_cancel)(int, struct aiocb *);
+	int	(*aio_suspend)(const struct aiocb *const *, int, const struct timespec *);
+	int	(*lio_listio)(int, struct aiocb *const *, int, struct sigevent *);
+	int	(*lio_listio64)(int, struct aiocb *const *, int, struct sigevent *);
+} next;
+
+static struct aio_libc aio_next, aio_next64;
+
+void
+aio_resolve(void)
+{
+	NEXT_RESOLVE(next, aio_read);
+	NEXT_RESOLVE(next, aio_write);
+	NEXT_RESOLVE(next, aio_fsync);
+	NEXT_RESOLVE(next, aio_read64);
+	NEXT_RESOLVE(next, aio_write64);
+	NEXT_RESOLVE(next, aio_fsync64);
+	NEXT_RESOLVE(next, aio_error);
+	NEXT_RESOLVE(next, aio_return);
+	NEXT_RESOLVE(next, aio_cancel);
+	NEXT_RESOLVE(next, aio_suspend);
+	NEXT_RESOLVE(next, lio_listio);
+	NEXT_RESOLVE(next, lio_listio64);
+	aio_next = aio_next64 = (struct aio_libc){
+		.read = next.aio_read,
+		.write = next.aio_write,
+		.fsync = next.aio_fsync,
+		.error = next.aio_error,
+		.result = next.aio_return,
+		.suspend = next.aio_suspend,
+	};
+	aio_next64.read = next.aio_read64;
+	aio_next64.write = next.aio_write64;
+	aio_next64.fsync = next.aio_fsync64;
+}
+
+static int
+result_of(int error)
+{
+	if (error == 0)
+		return 0;
+	errno = -error;
+	return -1;
+}
+
+static bool
+asks_for_event(const struct aiocb *cb)
+{
+	return cb != NULL && cb->aio_sigevent.sigev_notify == SIGEV_KEVENT;
+}
+
+static int
+start(const struct aio_libc *libc, enum aio_op op, struct aiocb *cb)
+{
+	int saved = errno, error = aio_start(libc, op, cb);
+
+	if (error == 0)
+		errno = saved;
+	return result_of(error);
+}
+
+KQ_WRAPPER int
+aio_read(struct aiocb *cb)
+{
+	return asks_for_event(cb) ? start(&aio_next, AIO_READ, cb) : next.aio_read(cb);
+}
+
+KQ_WRAPPER int
+aio_write(struct aiocb *cb)
+{
+	return asks_for_event(cb) ? start(&aio_next, AIO_WRITE, cb) : next.aio_write(cb);
+}
+
+KQ_WRAPPER int
+aio_fsync(int op, struct aiocb *cb)
+{
+	if (!asks_for_event(cb) || (op != O_SYNC && op != O_DSYNC))
+		return next.aio_fsync(op, cb);
+	return start(&aio_next, op == O_SYNC ? AIO_SYNC : AIO_DSYNC, cb);
+}
+
+KQ_WRAPPER int
+aio_error(const struct aiocb *cb)
+{
+	struct aio_job *job = aio_find(cb);
+
+	return job == NULL ? next.aio_error(cb) : aio_status(job);
+}
+
+KQ_WRAPPER ssize_t
+aio_return(struct aiocb *cb)
+{
+	struct aio_job *job = aio_find(cb);
+	ssize_t result;
+	int saved = errno;
+
+	if (job == NULL)
+		return next.aio_return(cb);
+	result = aio_take_result(job);
+	errno = saved;
+	return result < 0 ? result_of((int)result) : result;
+}
+
+/* Its end, if that was it, is told at once. */
+KQ_WRAPPER int
+aio_cancel(int fd, struct aiocb *cb)
+{
+	struct aio_job *job = aio_find(cb);
+	int result;
+
+	if (job == NULL)
+		return next.aio_cancel(fd, cb);
+	/* In case it could not be started the C library does not know it. */
+	if (aio_status(job) != EINPROGRESS)
+		return AIO_ALLDONE;
+	result = next.aio_cancel(fd, aio_copy(job));
+	if (result == AIO_CANCELED)
+		aio_status(job);
+	return result;
+}
+
+static void
+free_list(void *list)
+{
+	mem_free(list);
+}
+
+/* With the C library's own aiocbs in place of the program's. */
+static int
+suspend_copies(const struct aiocb *const list[], const struct aiocb **copies, int n,
+    const struct timespec *timeout)
+{
+	struct aio_job *job;
+
+	for (int i = 0; i < n; i++) {
+		copies[i] = list[i];
+		job = aio_find(list[i]);
+		if (job == NULL)
+			continue;
+		if (aio_status(job) != EINPROGRESS)
+			return 0;
+		copies[i] = aio_copy(job);
+	}
+	return next.aio_suspend(copies, n, timeout);
+}
+
+KQ_WRAPPER int
+aio_suspend(const struct aiocb *const list[], int n, const struct timespec *timeout)
+{
+	const struct aiocb *few[SUSPEND_STACK], **many;
+	bool ours = false;
+	int result;
+
+	for (int i = 0; i < n && !ours; i++)
+		ours = aio_find(list[i]) != NULL;
+	if (!ours)
+		return next.aio_suspend(list, n, timeout);
+	if (n <= SUSPEND_STACK)
+		return suspend_copies(list, few, n, timeout);
+	many = mem_alloc((size_t)n * sizeof(*many));
+	if (many == NULL)
+		return result_of(-EAGAIN);
+	pthread_cleanup_push(free_list, many);
+	result = suspend_copies(list, many, n, timeout);
+	pthread_cleanup_pop(1);
+	return result;
+}
+
+static int
+list_start(const struct aio_libc *libc, int mode, struct aiocb *const list[], int n,
+    struct sigevent *event, int (*otherwise)(int, struct aiocb *const *, int, struct sigevent *))
+{
+	bool ours = mode == LIO_NOWAIT && event != NULL && event->sigev_notify == SIGEV_KEVENT;
+	int saved = errno, error;
+
+	for (int i = 0; i < n && !ours; i++)
+		ours = asks_for_event(list[i]);
+	if (!ours || (mode != LIO_WAIT && mode != LIO_NOWAIT))
+		return otherwise(mode, list, n, event);
+	error = aio_start_list(libc, mode, list, n, event);
+	if (error == 0)
+		errno = saved;
+	return result_of(error);
+}
+
+/* POSIX and glibc have it one way, musl the other. */
+#ifdef __GLIBC__
+#define MEMBER		*const
+#else
+#define MEMBER		*const restrict
+#endif
+
+KQ_WRAPPER int
+lio_listio(int mode, struct aiocb MEMBER list[restrict], int n, struct sigevent *restrict event)
+{
+	return list_start(&aio_next, mode, (struct aiocb *const *)list, n, event, next.lio_listio);
+}
+
+/* The same under their other names; an aiocb64 differs at the most in how wide its offset is. */
+
+#ifdef __GLIBC__
+#define OTHER(cb)	((struct aiocb *)(void *)(cb))
+#define OTHER_CONST(cb)	((const struct aiocb *)(const void *)(cb))
+#define OTHERS(list)	((const void *)(list))
+#define AIOCB64		struct aiocb64
+
+KQ_WRAPPER int
+aio_read64(AIOCB64 *cb)
+{
+	return asks_for_event(OTHER(cb)) ? start(&aio_next64, AIO_READ, OTHER(cb)) :
+	    next.aio_read64(OTHER(cb));
+}
+
+KQ_WRAPPER int
+aio_write64(AIOCB64 *cb)
+{
+	return asks_for_event(OTHER(cb)) ? start(&aio_next64, AIO_WRITE, OTHER(cb)) :
+	    next.aio_write64(OTHER(cb));
+}
+
+KQ_WRAPPER int
+aio_fsync64(int op, AIOCB64 *cb)
+{
+	if (!asks_for_event(OTHER(cb)) || (op != O_SYNC && op != O_DSYNC))
+		return next.aio_fsync64(op, OTHER(cb));
+	return start(&aio_next64, op == O_SYNC ? AIO_SYNC : AIO_DSYNC, OTHER(cb));
+}
+
+KQ_WRAPPER int
+aio_error64(const AIOCB64 *cb)
+{
+	return aio_error(OTHER_CONST(cb));
+}
+
+KQ_WRAPPER ssize_t
+aio_return64(AIOCB64 *cb)
+{
+	return aio_return(OTHER(cb));
+}
+
+KQ_WRAPPER int
+aio_cancel64(int fd, AIOCB64 *cb)
+{
+	return aio_cancel(fd, OTHER(cb));
+}
+
+KQ_WRAPPER int
+aio_suspend64(const AIOCB64 *const list[], int n, const struct timespec *timeout)
+{
+	return aio_suspend(OTHERS(list), n, timeout);
+}
+
+KQ_WRAPPER int
+lio_listio64(int mode, AIOCB64 MEMBER list[restrict], int n, struct sigevent *restrict event)
+{
+	return list_start(&aio_next64, mode, OTHERS(list), n, event, next.lio_listio64);
+}
+#endif
+
+#else
+typedef int aio_is_not_wrapped;
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Asynchronous operations with SIGEV_KEVENT, on the C library's own AIO.
+ *
+ * The C library gets a copy of the program's aiocb, which has SIGEV_THREAD and
+ * a function of ours instead: so the program's own stays as it is, and what it
+ * asks about it is answered for the copy.
+ */
+#ifndef KQ_AIO_H
+#define KQ_AIO_H
+
+#include <aio.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct aio_job;
+struct knote;
+struct kqueue;
+
+/* The C library's functions. */
+struct aio_libc {
+	int	(*read)(struct aiocb *);
+	int	(*write)(struct aiocb *);
+	int	(*fsync)(int, struct aiocb *);
+	int	(*error)(const struct aiocb *);
+	ssize_t	(*result)(struct aiocb *);
+	int	(*suspend)(const struct aiocb *const *, int, const struct timespec *);
+};
+
+/* What is to be done. */
+enum aio_op { AIO_READ, AIO_WRITE, AIO_SYNC, AIO_DSYNC };
+
+/*
+ * Registers the operation's event, if its sigevent asks for one, and starts it.
+ * 0 or -errno: then it was not started.
+ */
+int	aio_start(const struct aio_libc *libc, enum aio_op op, struct aiocb *cb);
+
+/*
+ * The same for a list as lio_listio() has it, in which somebody asks for an
+ * event.  With LIO_WAIT a cancellation point.
+ */
+int	aio_start_list(const struct aio_libc *libc, int mode, struct aiocb *const list[], int n,
+	    const struct sigevent *event);
+
+/*
+ * The operation that aio_start() began with this aiocb, or NULL: it is the C
+ * library's business.  Takes no lock, fit for signal handlers, as are the
+ * others that have a job.
+ */
+struct aio_job *aio_find(const struct aiocb *cb);
+
+/* What the C library has instead of the program's aiocb. */
+struct aiocb *aio_copy(struct aio_job *job);
+
+/* EINPROGRESS, or how it ended: then its event is there, too. */
+int	aio_status(struct aio_job *job);
+
+/* Its result, once; its event goes.  -errno; EINVAL: it has not ended. */
+ssize_t	aio_take_result(struct aio_job *job);
+
+/* For filter/aio.c, with the queue's lock held: the knote in whose kn_hook the job is. */
+void	aio_attach(struct kqueue *kq, struct knote *kn);
+void	aio_detach(struct knote *kn);
+
+/* Whether the operation has ended and its result was not taken; *error is how. */
+bool	aio_ended(const struct knote *kn, int *error);
+
+/* Whether its result was taken, so that there is nothing to tell any more. */
+bool	aio_taken(const struct knote *kn);
+
+/* Operations have ended (kq_aio): has knote_note(kq, kn, 0) called for each. */
+void	aio_report(struct kqueue *kq);
+
+/* This is a forked child, which has none of its parent's operations.  Fit for signal handlers. */
+void	aio_fork_child(void);
+
+#endif

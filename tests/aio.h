@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the tests of EVFILT_AIO and EVFILT_LIO share. */
+#ifndef KQ_TESTS_AIO_H
+#define KQ_TESTS_AIO_H
+
+#include "harness.h"
+
+#include <aio.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Whether SIGEV_THREAD works at all: the thread sanitizer's malloc() crashes in the C library's threads. */
+#if defined(__SANITIZE_THREAD__)
+#define AIO_THREADS 0
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define AIO_THREADS 0
+#endif
+#if __has_feature(address_sanitizer)
+#define AIO_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define AIO_ASAN 1
+#endif
+#ifndef AIO_THREADS
+#define AIO_THREADS 1
+#endif
+#ifndef AIO_ASAN
+#define AIO_ASAN 0
+#endif
+
+/* As HARNESS_MAIN(); without SIGEV_THREAD the first n only, which start nothing. */
+#define AIO_MAIN(suite, n, ...)							\
+	int									\
+	main(void)								\
+	{									\
+		const TTest *const tests[] = { __VA_ARGS__ };			\
+										\
+		if (!AIO_THREADS)						\
+			fprintf(stderr, "skipped, but %d: SIGEV_THREAD crashes under this sanitizer\n", n); \
+		return harness_run((suite), tests,				\
+		    AIO_THREADS ? sizeof(tests) / sizeof(tests[0]) : (n));	\
+	}
+
+/* Longer than any operation here takes on a loaded machine. */
+#define LONG_MS 20000
+
+/* The C library may have made threads, which end by themselves after a while. */
+static inline void
+rest(void)
+{
+	for (int tries = 0; threads() > 1 && tries < 500; tries++)
+		nap(10);
+}
+
+static inline void
+set(struct aiocb *cb, int fd, void *buf, size_t n, off_t offset)
+{
+	memset(cb, 0, sizeof(*cb));
+	cb->aio_fildes = fd;
+	cb->aio_buf = buf;
+	cb->aio_nbytes = n;
+	cb->aio_offset = offset;
+}
+
+static inline void
+set_event(struct sigevent *event, int kq, int flags, void *udata)
+{
+	memset(event, 0, sizeof(*event));
+	event->sigev_notify = SIGEV_KEVENT;
+	event->sigev_notify_kqueue = kq;
+	event->sigev_notify_kevent_flags = flags;
+	event->sigev_value.sival_ptr = udata;
+}
+
+/* A file of the test's own with these contents. */
+static inline int
+file_with(const char *contents)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/file", scratch_dir());
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, contents, strlen(contents)), (ssize_t)strlen(contents));
+	return fd;
+}
+
+#endif
