@@ -196,6 +196,20 @@ watch_events(unsigned bits)
 	    ((bits & WATCH_ONESHOT) != 0 ? EPOLLONESHOT : 0);
 }
 
+/*
+ * The number may be closed while we hold the queue's lock, and opened again:
+ * then the item that was just made is its new owner's, and nobody would come
+ * for it.  The close was counted before anything else.
+ */
+static bool
+watch_overtaken(int ep, int fd, const struct watch *w)
+{
+	if (w->w_epoch == fdtable_epoch(fd))
+		return false;
+	epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
+	return true;
+}
+
 /* Makes the item of one lane what bits say. */
 static int
 watch_set(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned bits, bool again)
@@ -218,6 +232,10 @@ watch_set(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned bi
 	} else if (epoll_ctl(ep, (armed & WATCH_PRESENT) != 0 ? EPOLL_CTL_MOD : EPOLL_CTL_ADD,
 	    fd, &item) == 0 || (errno == EEXIST && epoll_ctl(ep, EPOLL_CTL_MOD, fd, &item) == 0)) {
 		w->w_armed[lane] = (uint8_t)(bits | WATCH_PRESENT);
+		if (watch_overtaken(ep, fd, w)) {
+			w->w_armed[lane] = 0;
+			error = -EBADF;
+		}
 	} else {
 		error = errno == ELOOP ? -EINVAL : -errno;
 		w->w_armed[lane] = 0;
