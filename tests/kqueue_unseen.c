@@ -265,6 +265,27 @@ START_TEST(kqueue_unseen__deleting_does_not_bring_it_back)
 }
 END_TEST
 
+/* A queue in another one is no exception. */
+START_TEST(kqueue_unseen__duplicate_in_a_nested_queue_is_silent)
+{
+	int outer = queue(), inner = queue(), fds[2], copy;
+
+	pair(PAIR_UNIX, fds);
+	ck_assert_int_eq(change(inner, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	ck_assert_int_ge(copy = fcntl(fds[0], F_DUPFD_CLOEXEC, 50), 0);
+	put(fds[1], 1);
+	unseen_close(fds[0]);
+	is_idle(outer);
+	ck_assert(!readable(outer, 0));
+	close(copy);
+	close(fds[1]);
+	close(inner);
+	close(outer);
+	close(queue());
+}
+END_TEST
+
 /*
  * Only a child has the file: the queue may stay readable, but who waits sleeps,
  * and is told of what else is ready.
@@ -444,6 +465,7 @@ HARNESS_MAIN("kqueue_unseen",
     kqueue_unseen__many_duplicates_do_not_hide_what_is_ready,
     kqueue_unseen__number_registered_anew_keeps_its_registration,
     kqueue_unseen__deleting_does_not_bring_it_back,
+    kqueue_unseen__duplicate_in_a_nested_queue_is_silent,
     kqueue_unseen__file_that_a_child_has_does_not_keep_us_busy,
     kqueue_unseen__waiter_of_a_closed_queue_gets_ebadf,
     kqueue_unseen__number_of_a_closed_queue_can_be_registered,
