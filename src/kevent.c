@@ -28,6 +28,17 @@
 /* Addresses below this are nobody's: a null pointer, perhaps with an index. */
 #define KEVENT_PAGE	4096
 
+/*
+ * How often in a call epoll may report what comes to nothing: a file that was
+ * read by another thread, a descriptor that was just closed.  From then on each
+ * report is checked, for the descriptor may have been closed unseen.
+ */
+#define KEVENT_FRUITLESS	3
+
+/* If that cannot be silenced, who waits looks after so many nanoseconds only. */
+#define KEVENT_SHORTEST_NAP	1000000
+#define KEVENT_LONGEST_NAP	8000000
+
 /* The data of no item: epoll has written nothing. */
 #define KEVENT_NO_REPORT	UINT64_MAX
 
@@ -40,6 +51,8 @@ struct call {
 	int		nitems;		/* ... and how many fit */
 	unsigned	lanes;		/* bit l: lane l has something, and is not asked yet */
 	int		kept;		/* entries kept for what is in kq_ready */
+	unsigned	fruitless;	/* how often reports came to nothing */
+	int64_t		nap;		/* how long not to ask epoll, in nanoseconds */
 	struct knote_list done;		/* ready, and delivered by this call */
 	struct epoll_event stack[KEVENT_STACK];
 };
@@ -216,6 +229,22 @@ kevent_collect(struct call *call, int n)
 	knote_list_append(&kq->kq_ready, &call->done);
 }
 
+/* The same when that has come to nothing before: each report is checked now. */
+__attribute__((noinline)) static void
+kevent_collect_again(struct call *call, int n)
+{
+	struct kqueue *kq = call->kq;
+
+	kq->kq_suspect = ++call->fruitless >= KEVENT_FRUITLESS;
+	kq->kq_stuck = false;
+	kevent_collect(call, n);
+	kq->kq_suspect = false;
+	if (!kq->kq_stuck)
+		call->nap = 0;
+	else if (call->nap < KEVENT_LONGEST_NAP)
+		call->nap = call->nap == 0 ? KEVENT_SHORTEST_NAP : call->nap * 2;
+}
+
 /*
  * Up to half of the room is kept for what our own sources made ready, the rest
  * is for descriptors.  The ready list comes last, and once: what is ready again
@@ -241,7 +270,7 @@ kevent_share(struct call *call)
 static void
 kevent_collect_now(struct call *call)
 {
-	int n, kept, tries = 4;
+	int n, kept, tries = KEVENT_FRUITLESS + 1;
 
 	do {
 		n = 0;
@@ -249,7 +278,10 @@ kevent_collect_now(struct call *call)
 		kevent_place_items(call);
 		if (call->nitems > 0)
 			n = kqueue_poll(call->kq->kq_ep, call->items, call->nitems);
-		kevent_collect(call, n);
+		if (tries == KEVENT_FRUITLESS + 1)
+			kevent_collect(call, n);
+		else
+			kevent_collect_again(call, n);
 	} while ((n > 0 || kept > 0) && call->out.el_count == 0 && --tries > 0);
 }
 
@@ -319,6 +351,22 @@ kevent_until(int64_t deadline)
 /* Times beyond a century are for ever. */
 #define KEVENT_FOREVER	(INT64_C(100) * 366 * 24 * 3600)
 
+/*
+ * Something reports for ever and cannot be silenced: the waiter sleeps a little
+ * before it asks epoll, which would return at once.  0, or -1 with EINTR.
+ */
+__attribute__((noinline)) static int
+kevent_nap(const struct call *call, const struct timespec *timeout)
+{
+	struct timespec nap = { .tv_sec = 0, .tv_nsec = (long)call->nap };
+
+	if (call->nap == 0)
+		return 0;
+	if (timeout != NULL && timeout->tv_sec == 0 && timeout->tv_nsec < nap.tv_nsec)
+		nap.tv_nsec = timeout->tv_nsec;
+	return ppoll(NULL, 0, &nap, NULL);
+}
+
 static int
 kevent_wait(struct call *call, const struct timespec *timeout)
 {
@@ -326,7 +374,8 @@ kevent_wait(struct call *call, const struct timespec *timeout)
 	struct timespec left;
 	int64_t deadline = 0;
 	unsigned silent;
-	int n, error;
+	int n, error, late = 0;
+	bool again = false;
 
 	if (timeout != NULL && timeout->tv_sec > KEVENT_FOREVER)
 		timeout = NULL;
@@ -339,7 +388,9 @@ kevent_wait(struct call *call, const struct timespec *timeout)
 		if (call->nitems > 1)
 			call->items[1].data.u64 = KEVENT_NO_REPORT;
 		silent = sigaction_silent();
-		n = kevent_wait_for(kq->kq_ep, call->items, call->nitems, timeout);
+		n = again ? kevent_nap(call, timeout) : 0;
+		if (n == 0)
+			n = kevent_wait_for(kq->kq_ep, call->items, call->nitems, timeout);
 		error = n < 0 ? -errno : 0;
 		if (n == 0)
 			return 0;
@@ -348,16 +399,22 @@ kevent_wait(struct call *call, const struct timespec *timeout)
 			error = -EBADF;
 		else if (error == -EINTR)
 			n = kqueue_poll(kq->kq_ep, call->items, call->nitems);
-		if (n > 0)
+		if (n > 0 && !again)
 			kevent_collect(call, n);
+		else if (n > 0)
+			kevent_collect_again(call, n);
 		kqueue_unlock(kq);
 		if (call->out.el_count > 0)
 			return 0;
 		if (error < 0 && (error != -EINTR || silent == sigaction_silent()))
 			return error;
+		again = true;
 		if (timeout != NULL) {
 			left = kevent_until(deadline);
 			timeout = &left;
+			/* Each item that is ready gets its turn, but there may be no end of it. */
+			if (left.tv_sec == 0 && left.tv_nsec == 0 && late++ > KEVENT_FRUITLESS)
+				return 0;
 		}
 	}
 }
@@ -385,11 +442,17 @@ kevent_cancelled(void *arg)
 	kqueue_leave(kq);
 }
 
+static bool
+kevent_waits(const struct timespec *timeout)
+{
+	return timeout == NULL || timeout->tv_sec != 0 || timeout->tv_nsec != 0;
+}
+
 static int
 kevent_call(struct kqueue *kq, const struct eventlist *changes, const struct eventlist *out,
     const struct timespec *timeout, bool errors_only)
 {
-	bool wait = timeout == NULL || timeout->tv_sec != 0 || timeout->tv_nsec != 0;
+	bool wait = kevent_waits(timeout);
 	struct call call;
 	int result = 0;
 
@@ -398,6 +461,8 @@ kevent_call(struct kqueue *kq, const struct eventlist *changes, const struct eve
 	call.errors_only = errors_only;
 	call.lanes = 0;
 	call.kept = 0;
+	call.fruitless = 0;
+	call.nap = 0;
 	call.done = (struct knote_list){ NULL, NULL };
 	if (changes->el_room > 0 || !wait || out->el_room == 0 ||
 	    atomic_load_explicit(&kq->kq_nready, memory_order_relaxed) != 0 ||
@@ -447,9 +512,14 @@ kevent_either(int fd, const struct eventlist *changes, const struct eventlist *o
 	if (kq == NULL)
 		return kevent_result(-EBADF);
 	result = kevent_check(changes, out, flags, timeout);
+	if (flags != 0)
+		timeout = &now;
 	if (result == 0)
-		result = kevent_call(kq, changes, out, flags != 0 ? &now : timeout,
+		result = kevent_call(kq, changes, out, timeout,
 		    (flags & KEVENT_FLAG_ERROR_EVENTS) != 0);
+	/* It has waited in vain, so there is time to see if the queue was closed unseen. */
+	if (result == 0 && out->el_room > 0 && kevent_waits(timeout) && !kqueue_still_at(fd))
+		result = -EBADF;
 	kqueue_leave(kq);
 	trace_call(fd, changes->el_room, out->el_room, result);
 	errno = saved;

@@ -285,7 +285,8 @@ knote_add(struct kqueue *kq, const struct filterops *fo, const struct kevent *ke
 	int error;
 
 	/* A queue can be read, nothing else. */
-	if (fo->fo_fd && fo != &filter_read && fdtable_queue((int)kev->ident) != NULL)
+	if (fo->fo_fd && fdtable_queue((int)kev->ident) != NULL &&
+	    kqueue_still_at((int)kev->ident) && fo != &filter_read)
 		return -EINVAL;
 	kn = registry_take(kq);
 	if (kn == NULL)
@@ -372,9 +373,12 @@ knote_update(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
 	if ((kev->flags & (EV_ENABLE | EV_DISABLE)) != 0)
 		knote_enable(kq, fo, kn, (kev->flags & EV_ENABLE) != 0);
 	kn->kn_status &= (uint8_t)~KN_PARKED;
-	if (knote_polled(fo, kn))
-		return watch_update(kq, (int)kn->kn_ident,
+	if (knote_polled(fo, kn)) {
+		error = watch_update(kq, (int)kn->kn_ident,
 		    (kn->kn_status & KN_DISABLED) == 0 ? kn : NULL);
+		/* What is added once more may be added to another descriptor. */
+		return error == 0 && (kev->flags & EV_ADD) != 0 ? watch_confirm(kq, kn) : error;
+	}
 	if ((kev->flags & EV_DISABLE) == 0)
 		knote_look(kq, fo, kn);
 	return 0;

@@ -251,6 +251,8 @@ kqueue_make_at(int number, struct fdentry *entry, struct kqueue **made)
 	kq->kq_bell = BELL_OFF;
 	kq->kq_counted = false;
 	kq->kq_edges = false;
+	kq->kq_suspect = kq->kq_stuck = false;
+	kq->kq_hunted = 0;
 	kq->kq_bell_moved = false;
 	atomic_store(&kq->kq_numbers, 1);
 	atomic_fetch_add(&kq->kq_refs, 1);
@@ -264,21 +266,21 @@ kqueue_make_at(int number, struct fdentry *entry, struct kqueue **made)
 }
 
 /*
- * Whether an open number still leads to a queue.  ADD disturbs no item that is
- * there, as MOD would; if it is somebody else's epoll, what was added goes again.
+ * Whether an open number still leads to the queue.  An epoll refuses itself; if
+ * it is something else that was added, it goes again.
  */
 static bool
-kqueue_at(int fd)
+kqueue_at(struct kqueue *kq, int fd)
 {
-	struct epoll_event item = { .events = 0 };
+	struct epoll_event item = { .events = 0, .data.u64 = WATCH_NOBODY };
 	int saved = errno;
 	bool there;
 
-	if (epoll_ctl(fd, EPOLL_CTL_ADD, pool_eventfd, &item) == 0) {
-		epoll_ctl(fd, EPOLL_CTL_DEL, pool_eventfd, NULL);
+	if (epoll_ctl(kq->kq_ep, EPOLL_CTL_ADD, fd, &item) == 0) {
+		epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, fd, NULL);
 		there = false;
 	} else {
-		there = errno == EEXIST;
+		there = errno == EINVAL;
 	}
 	errno = saved;
 	return there;
@@ -290,11 +292,25 @@ kqueue_verify(int fd, struct fdentry *entry)
 {
 	struct kqueue *kq = atomic_load(&entry->fe_queue), *was = kq;
 
-	if (kq == NULL || kqueue_at(fd))
-		return kq;
-	if (atomic_compare_exchange_strong(&entry->fe_queue, &was, NULL))
+	if (kq == NULL)
+		return NULL;
+	/* Referred to, it cannot end and begin anew meanwhile. */
+	atomic_fetch_add(&kq->kq_refs, 1);
+	if (atomic_load(&entry->fe_queue) == kq && !kqueue_at(kq, fd) &&
+	    atomic_compare_exchange_strong(&entry->fe_queue, &was, NULL)) {
 		kqueue_drop_number(kq);
-	return NULL;
+		was = NULL;
+	}
+	kqueue_drop(kq);
+	return was;
+}
+
+bool
+kqueue_still_at(int fd)
+{
+	struct fdentry *entry = fdtable_find(fd);
+
+	return entry != NULL && kqueue_verify(fd, entry) != NULL;
 }
 
 /* Ends the queues that were closed unseen. */
@@ -310,16 +326,13 @@ kqueue_sweep(void)
 	}
 }
 
-int
-kqueue_make(void)
+/* One try; what it lacks may be held by queues that were closed unseen. */
+static int
+kqueue_try(void)
 {
 	struct kqueue *kq = NULL;
 	int number, error;
 
-	if (pool_is_inherited())
-		kqueue_take_over();
-	if (atomic_load_explicit(&kqueue_blind, memory_order_relaxed))
-		kqueue_sweep();
 	number = epoll_create1(EPOLL_CLOEXEC);
 	if (number == -1)
 		return -errno;
@@ -334,6 +347,23 @@ kqueue_make(void)
 	}
 	kqueue_end_unended();
 	return error < 0 ? error : number;
+}
+
+int
+kqueue_make(void)
+{
+	bool blind = atomic_load_explicit(&kqueue_blind, memory_order_relaxed);
+	int number;
+
+	if (pool_is_inherited())
+		kqueue_take_over();
+	if (blind)
+		kqueue_sweep();
+	number = kqueue_try();
+	if (number >= 0 || blind)
+		return number;
+	kqueue_sweep();
+	return kqueue_try();
 }
 
 /* One number more for queue id, if it is this one and has some: one that closes stays closed. */

@@ -50,6 +50,9 @@ struct kqueue {
 	bool		kq_news;	/* (k) kq_ready has a knote that the bell has not told */
 	_Atomic bool	kq_counted;	/* (a) it is in another queue */
 	uint16_t	kq_call;	/* (k) numbers the calls that collect */
+	bool		kq_suspect;	/* (k) reports come to nothing: look for strays (source/stray.h) */
+	bool		kq_stuck;	/* (k) one was found that cannot be removed */
+	int64_t		kq_hunted;	/* (k) when one was last found to be so, or 0 */
 	bool		kq_edges;	/* (k) an EV_CLEAR knote shares its item with others */
 	bool		kq_turn;	/* (k) with room for one event: whose turn it is */
 	_Atomic uint32_t kq_id;		/* (a) tells it from its predecessors in this struct */
@@ -116,6 +119,12 @@ kqueue_is_open(const struct kqueue *kq)
 {
 	return atomic_load_explicit(&kq->kq_state, memory_order_acquire) == KQ_OPEN;
 }
+
+/*
+ * Whether fd, which was a queue's, still is, as far as is known.  Costs a system
+ * call, to find out if it was closed unseen, and then its registrations end.
+ */
+bool	kqueue_still_at(int fd);
 
 /* Whether the queue is being taken apart. */
 static inline bool

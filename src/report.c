@@ -190,6 +190,12 @@ kqueue_count(int fd)
 	if (kqueue_is_open(kq)) {
 		count = count_lane(kq, 0, kq->kq_ep);
 		count += count_ready(kq);
+		/* Readable, but nothing is ready: if that is a stray's doing, it is the last time. */
+		if (count == 0) {
+			kq->kq_suspect = true;
+			count = count_lane(kq, 0, kq->kq_ep);
+			kq->kq_suspect = false;
+		}
 		kq->kq_news = false;	/* who counts knows */
 	}
 	kqueue_unlock(kq);

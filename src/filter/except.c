@@ -15,11 +15,21 @@
 
 #include <poll.h>
 
+static enum fdkind
+except_kind(struct kqueue *kq, int fd)
+{
+	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
+
+	if (w->w_kind == FD_UNKNOWN)
+		w->w_kind = (uint8_t)watch_find_kind(kq, fd, w);
+	return (enum fdkind)w->w_kind;
+}
+
 /* Whether nothing more will come. */
 static bool
-except_is_end(const struct watch *w, uint32_t revents)
+except_is_end(enum fdkind kind, uint32_t revents)
 {
-	if (w->w_kind == FD_STREAM || w->w_kind == FD_DATAGRAM)
+	if (kind == FD_STREAM || kind == FD_DATAGRAM)
 		return (revents & POLLRDHUP) != 0;
 	return (revents & POLLHUP) != 0;
 }
@@ -28,17 +38,17 @@ static bool
 except_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent *out)
 {
 	int fd = (int)kn->kn_ident;
-	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
+	enum fdkind kind = except_kind(kq, fd);
 
-	if (w->w_kind == FD_UNKNOWN)
-		w->w_kind = (uint8_t)fdkind_of(fd);
+	if (kind == FD_UNKNOWN)
+		return false;		/* closed unseen, and a duplicate reports */
 	if (revents == 0)
 		revents = fdkind_poll(fd);
 	if ((revents & POLLPRI) != 0 && (kn->kn_sfflags & NOTE_OOB) != 0) {
 		out->fflags = NOTE_OOB;
 		out->data = 1;
 	}
-	if (except_is_end(w, revents)) {
+	if (except_is_end(kind, revents)) {
 		int error = fdkind_socket_error(fd, revents);
 
 		out->flags |= EV_EOF;

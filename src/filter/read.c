@@ -16,7 +16,7 @@ read_kind(struct kqueue *kq, int fd)
 	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
 
 	if (w->w_kind == FD_UNKNOWN)
-		w->w_kind = (uint8_t)fdkind_of(fd);
+		w->w_kind = (uint8_t)watch_find_kind(kq, fd, w);
 	return (enum fdkind)w->w_kind;
 }
 
@@ -60,6 +60,8 @@ read_counted(struct knote *kn, enum fdkind kind, uint32_t revents, struct kevent
 	int fd = (int)kn->kn_ident;
 	int64_t count = fdkind_readable(fd);
 
+	if (count == -EBADF)
+		return false;		/* closed unseen, and a duplicate reports */
 	if (count > 0)
 		out->data = count;
 	if ((revents & ~(uint32_t)POLLIN) != 0 && read_is_end(kind, revents)) {
@@ -69,7 +71,7 @@ read_counted(struct knote *kn, enum fdkind kind, uint32_t revents, struct kevent
 	}
 	if (count < 0 && (kind == FD_STREAM || kind == FD_DATAGRAM) && (revents & POLLIN) != 0) {
 		out->data = fdkind_backlog(fd);
-		return true;
+		return out->data > 0;
 	}
 	if ((revents & (POLLIN | POLLERR)) == 0)
 		return read_park(kn);	/* never connected, never had a writer */
@@ -123,6 +125,7 @@ read_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent 
 			return true;	/* /dev/null: always, and nothing */
 		return read_uncounted(1, revents, out);
 	case FD_UNKNOWN:
+		return false;		/* closed unseen, and a duplicate reports */
 	case FD_OTHER:
 		break;
 	}

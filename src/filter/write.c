@@ -16,7 +16,7 @@ write_kind(struct kqueue *kq, int fd)
 	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
 
 	if (w->w_kind == FD_UNKNOWN)
-		w->w_kind = (uint8_t)fdkind_of(fd);
+		w->w_kind = (uint8_t)watch_find_kind(kq, fd, w);
 	return (enum fdkind)w->w_kind;
 }
 
@@ -53,6 +53,8 @@ write_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent
 
 	if ((kn->kn_status & KN_FILE) != 0)
 		return true;
+	if (kind == FD_UNKNOWN)
+		return false;		/* closed unseen, and a duplicate reports */
 	/* Epoll does not tell POLLRDHUP here, but POLLHUP means nothing without it. */
 	if (revents == 0 || (revents & POLLHUP) != 0)
 		revents = fdkind_poll(fd);
@@ -60,13 +62,15 @@ write_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent
 		out->flags |= EV_EOF;
 		out->fflags = (unsigned)fdkind_socket_error(fd, revents);
 		out->data = fdkind_space(fd, kind);
-		return true;
+		return out->data > 0;	/* else closed unseen, and a duplicate reports */
 	}
 	if ((revents & (POLLOUT | POLLERR)) == 0 || fdkind_unconnected(revents)) {
 		kn->kn_status |= KN_PARKED;
 		return false;
 	}
 	out->data = fdkind_space(fd, kind);
+	if (out->data == 0)
+		return false;
 	if ((kn->kn_sfflags & NOTE_LOWAT) != 0 && out->data < kn->kn_sdata)
 		return write_wait(kq, kn);
 	return true;

@@ -8,17 +8,39 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* Weak: a static program has no dlsym(), and need not be given one. */
+/* Weak: a static program has neither, and need not be given them. */
+#pragma weak dlopen
 #pragma weak dlsym
 
 /* Weak: a static program has none of these, either. */
 #pragma weak before_resolve
+
+#if KQ_INTERPOSE
+/* The program's close(), ours or not. */
+static int (*next_program_close)(int) = close;
+#endif
 
 void *
 next_symbol(const char *name)
 {
 	return dlsym == NULL ? NULL : dlsym(RTLD_NEXT, name);
 }
+
+#if KQ_INTERPOSE
+/*
+ * What the program finds, which RTLD_DEFAULT does not say: loaded with
+ * RTLD_DEEPBIND, a library finds itself first.  Looked up at load, because the
+ * loader's lock must not be taken with one of ours held.
+ */
+static void
+next_resolve_program(void)
+{
+	void *program = dlopen == NULL || dlsym == NULL ? NULL : dlopen(NULL, RTLD_LAZY);
+
+	if (program != NULL)
+		*(void **)(void *)&next_program_close = dlsym(program, "close");
+}
+#endif
 
 /*
  * Only behaviour can tell (addresses differ for other reasons, too): a number
@@ -28,15 +50,12 @@ bool
 next_in_effect(void)
 {
 #if KQ_INTERPOSE
-	int (*program_close)(int) = close;
 	_Atomic int probe;
 	bool ours;
 
-	if (dlsym != NULL)
-		*(void **)(void *)&program_close = dlsym(RTLD_DEFAULT, "close");
-	if (program_close == NULL || hidden_move(eventfd(0, EFD_CLOEXEC), &probe) < 0)
+	if (next_program_close == NULL || hidden_move(eventfd(0, EFD_CLOEXEC), &probe) < 0)
 		return true;
-	ours = program_close(probe) == -1;
+	ours = next_program_close(probe) == -1;
 	hidden_free(&probe);
 	return ours;
 #else
@@ -48,6 +67,7 @@ void
 next_resolve_all(void)
 {
 #if KQ_INTERPOSE
+	next_resolve_program();
 	close_resolve();
 	dup_resolve();
 	sigaction_resolve();

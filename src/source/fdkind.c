@@ -63,7 +63,7 @@ fdkind_of(int fd)
 	if (fdtable_queue(fd) != NULL)
 		return FD_QUEUE;
 	if (fstat(fd, &st) == -1)
-		kind = FD_OTHER;
+		kind = errno == EBADF ? FD_UNKNOWN : FD_OTHER;
 	else if (S_ISSOCK(st.st_mode))
 		kind = fdkind_of_socket(fd);
 	else if (S_ISFIFO(st.st_mode))
@@ -101,8 +101,8 @@ fdkind_readable(int fd)
 	int saved = errno, n;
 
 	if (ioctl(fd, FIONREAD, &n) == -1) {
+		n = -errno;
 		errno = saved;
-		return -1;
 	}
 	return n;
 }
@@ -125,7 +125,9 @@ fdkind_pipe_space(int fd)
 	int size = fcntl(fd, F_GETPIPE_SZ);
 	int64_t used = fdkind_readable(fd);
 
-	return size == -1 || used == -1 ? 1 : size - used;
+	if (used == -EBADF)
+		return 0;
+	return size == -1 || used < 0 || used >= size ? 1 : size - used;
 }
 
 static int64_t
@@ -136,8 +138,8 @@ fdkind_socket_space(int fd)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, &size) == -1 ||
 	    ioctl(fd, SIOCOUTQ, &used) == -1)
-		return 1;
-	return (int64_t)buffer - used;
+		return errno == EBADF ? 0 : 1;
+	return used >= buffer ? 1 : (int64_t)buffer - used;
 }
 
 int64_t
@@ -151,20 +153,26 @@ fdkind_space(int fd, enum fdkind kind)
 	else if (kind == FD_STREAM || kind == FD_DATAGRAM)
 		space = fdkind_socket_space(fd);
 	errno = saved;
-	return space < 1 ? 1 : space;
+	return space;
+}
+
+static int
+fdkind_ask_tcp(int fd, struct tcp_info *info)
+{
+	socklen_t size = sizeof(*info);
+	int saved = errno, error = 0;
+
+	memset(info, 0, sizeof(*info));
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &size) == -1)
+		error = -errno;
+	errno = saved;
+	return error;
 }
 
 static bool
 fdkind_tcp_info(int fd, struct tcp_info *info)
 {
-	socklen_t size = sizeof(*info);
-	int saved = errno;
-	bool ok;
-
-	memset(info, 0, sizeof(*info));
-	ok = getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &size) == 0;
-	errno = saved;
-	return ok;
+	return fdkind_ask_tcp(fd, info) == 0;
 }
 
 /* Of a listening socket tcpi_unacked is the length of its queue. */
@@ -172,10 +180,11 @@ int64_t
 fdkind_backlog(int fd)
 {
 	struct tcp_info info;
+	int error = fdkind_ask_tcp(fd, &info);
 
-	if (!fdkind_tcp_info(fd, &info) || info.tcpi_unacked == 0)
-		return 1;
-	return info.tcpi_unacked;
+	if (error == -ENOTSOCK || error == -EBADF)
+		return 0;
+	return error < 0 || info.tcpi_unacked == 0 ? 1 : info.tcpi_unacked;
 }
 
 int64_t

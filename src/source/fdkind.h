@@ -20,18 +20,19 @@ enum fdkind {
 	FD_OTHER	/* something readable that has no count */
 };
 
+/* FD_UNKNOWN: nothing is open there. */
 enum fdkind fdkind_of(int fd);
 
 /* Poll bits (with POLLRDHUP) that stand now. */
 uint32_t fdkind_poll(int fd);
 
-/* Bytes that can be read, by FIONREAD; -1: it does not say. */
+/* Bytes that can be read, by FIONREAD; -EBADF: nothing is open there; else -errno: it does not say. */
 int64_t	fdkind_readable(int fd);
 
 /* Size less offset of a regular file; may be negative. */
 int64_t	fdkind_file_left(int fd);
 
-/* Free space, an estimate, at least 1. */
+/* Free space, an estimate, at least 1; 0: nothing is open there. */
 int64_t	fdkind_space(int fd, enum fdkind kind);
 
 /* The inode of what is open, which tells a socket from the next at its number; -1: closed. */
@@ -43,7 +44,7 @@ int64_t	fdkind_unsent(int fd);
 /* How much a TCP peer has acknowledged so far, counted modulo 2^32; 0: no TCP. */
 uint32_t fdkind_acknowledged(int fd);
 
-/* Connections that wait on a listening socket, at least 1. */
+/* Connections that wait on a listening socket, at least 1; 0: it is no socket (any more). */
 int64_t	fdkind_backlog(int fd);
 
 /* A stream socket that was never connected: poll says POLLHUP, but nothing ended. */

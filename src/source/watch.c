@@ -21,6 +21,7 @@
 #include "filter.h"
 #include "kqueue.h"
 #include "mem.h"
+#include "source/stray.h"
 
 #include <errno.h>
 #include <string.h>
@@ -196,6 +197,20 @@ watch_events(unsigned bits)
 	    ((bits & WATCH_ONESHOT) != 0 ? EPOLLONESHOT : 0);
 }
 
+/*
+ * The number may be closed while we hold the queue's lock, and opened again:
+ * then the item that was just made is its new owner's, and nobody would come
+ * for it.  The close was counted before anything else.
+ */
+static bool
+watch_overtaken(int ep, int fd, const struct watch *w)
+{
+	if (w->w_epoch == fdtable_epoch(fd))
+		return false;
+	epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
+	return true;
+}
+
 /* Makes the item of one lane what bits say. */
 static int
 watch_set(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned bits, bool again)
@@ -218,8 +233,14 @@ watch_set(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned bi
 	} else if (epoll_ctl(ep, (armed & WATCH_PRESENT) != 0 ? EPOLL_CTL_MOD : EPOLL_CTL_ADD,
 	    fd, &item) == 0 || (errno == EEXIST && epoll_ctl(ep, EPOLL_CTL_MOD, fd, &item) == 0)) {
 		w->w_armed[lane] = (uint8_t)(bits | WATCH_PRESENT);
+		if (watch_overtaken(ep, fd, w)) {
+			w->w_armed[lane] = 0;
+			error = -EBADF;
+		}
 	} else {
 		error = errno == ELOOP ? -EINVAL : -errno;
+		if (error == -ENOENT && w->w_epoch != fdtable_epoch(fd))
+			error = -EBADF;		/* and opened again meanwhile */
 		w->w_armed[lane] = 0;
 	}
 	errno = saved;
@@ -280,7 +301,7 @@ watch_wants(struct kqueue *kq, struct watch *w, unsigned want[])
 static int
 watch_probe(struct kqueue *kq, int fd, struct watch *w, unsigned lane)
 {
-	struct epoll_event item = { .events = 0 };
+	struct epoll_event item = { .events = 0, .data.u64 = WATCH_NOBODY };
 	int ep = lane == 0 ? kq->kq_ep : kq->kq_nested[lane - 1];
 	int saved = errno, error = 0;
 
@@ -294,6 +315,41 @@ watch_probe(struct kqueue *kq, int fd, struct watch *w, unsigned lane)
 		w->w_armed[lane] = 0;
 	errno = saved;
 	return error;
+}
+
+/*
+ * Looked up at the first event.  What has no count would never show that it is
+ * another file than the one that epoll reports, so that is found out now.
+ */
+enum fdkind
+watch_find_kind(struct kqueue *kq, int fd, struct watch *w)
+{
+	enum fdkind kind = fdkind_of(fd);
+	uint8_t armed;
+
+	if (kind == FD_STREAM || kind == FD_DATAGRAM || kind == FD_PIPE)
+		return kind;
+	for (unsigned lane = 0; lane < WATCH_LANES; lane++) {
+		armed = w->w_armed[lane];
+		if ((armed & WATCH_PRESENT) == 0 || watch_probe(kq, fd, w, lane) == 0)
+			continue;
+		w->w_armed[lane] = armed;	/* what is there still reports */
+		return FD_UNKNOWN;
+	}
+	return kind;
+}
+
+int
+watch_confirm(struct kqueue *kq, struct knote *kn)
+{
+	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)kn->kn_ident);
+	unsigned lane = watch_lane(w, watch_direction(kn));
+
+	/* Any other item was just armed anew, which tells as much. */
+	if ((w->w_armed[lane] & WATCH_PRESENT) == 0 || (w->w_armed[lane] & WATCH_MODE) != 0 ||
+	    (w->w_armed[lane] & 1u << watch_direction(kn)) == 0 || watch_blind())
+		return 0;
+	return watch_probe(kq, (int)kn->kn_ident, w, lane);
 }
 
 /*
@@ -382,13 +438,35 @@ watch_concerns(const struct watch *w, const struct knote *kn, unsigned lane, uin
 	    (revents & (poll | EPOLLERR | EPOLLHUP)) != 0;
 }
 
+/*
+ * Strays of this number go.  What else goes with them is the item of its owner
+ * of today, if there is a duplicate of that: it is made again.
+ */
+static void
+watch_remove_stray(struct kqueue *kq, int fd, unsigned lane)
+{
+	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
+	unsigned bits;
+
+	if (!stray_remove(kq, lane, fd) || w == NULL)
+		return;
+	bits = w->w_armed[lane] & ~WATCH_PRESENT;
+	w->w_armed[lane] = 0;
+	if (bits != 0)
+		(void)watch_set(kq, fd, w, lane, bits, false);
+}
+
 /* The watch whose item epoll reports; NULL if it is void. */
 static struct watch *
 watch_reported(struct kqueue *kq, unsigned lane, uint64_t tag)
 {
 	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)tag);
 
-	return w == NULL || w->w_gen[lane] != tag >> 32 ? NULL : w;
+	if (w != NULL && w->w_gen[lane] == tag >> 32)
+		return w;
+	if (kq->kq_suspect)
+		watch_remove_stray(kq, (int)(uint32_t)tag, lane);
+	return NULL;
 }
 
 /*
@@ -416,15 +494,18 @@ watch_verify_unseen(struct kqueue *kq, int fd, struct watch *w, unsigned lane)
 		there = errno == EEXIST;
 	}
 	errno = saved;
-	if (!there)
+	if (!there) {
 		knote_remove_all(kq, fd);
+		if (kq->kq_suspect)
+			watch_remove_stray(kq, fd, lane);
+	}
 	return there;
 }
 
 static inline bool
 watch_verify(struct kqueue *kq, int fd, struct watch *w, unsigned lane)
 {
-	return !watch_blind() || watch_verify_unseen(kq, fd, w, lane);
+	return (!watch_blind() && !kq->kq_suspect) || watch_verify_unseen(kq, fd, w, lane);
 }
 
 /* The first knote of the watch becomes its last, so that the others have their turn. */

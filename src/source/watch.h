@@ -21,6 +21,8 @@
 #ifndef KQ_WATCH_H
 #define KQ_WATCH_H
 
+#include "source/fdkind.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -59,6 +61,9 @@ watch_find(const struct watch_table *table, uint32_t fd)
 	return &table->wt_chunk[fd >> WATCH_CHUNK_SHIFT][fd & (WATCH_CHUNK - 1)];
 }
 
+/* What an item carries that is added to see whether it is there: no descriptor has this number. */
+#define WATCH_NOBODY	UINT64_C(0x7fffffff)
+
 /* The watch of a descriptor, made if need be; NULL: no memory. */
 struct watch *watch_get(struct kqueue *kq, int fd);
 
@@ -72,6 +77,15 @@ bool	watch_shared(struct kqueue *kq, const struct knote *kn);
  * one by now, or none.
  */
 int	watch_update(struct kqueue *kq, int fd, struct knote *again);
+
+/* What the descriptor is, to be kept in w_kind; FD_UNKNOWN: it was closed unseen. */
+enum fdkind watch_find_kind(struct kqueue *kq, int fd, struct watch *w);
+
+/*
+ * Whether the number still is the descriptor that kn was registered on: -ENOENT
+ * or -EBADF if not, and it was closed unseen; 0 also if that is not known.
+ */
+int	watch_confirm(struct kqueue *kq, struct knote *kn);
 
 /* The items of a closed descriptor are no more. */
 void	watch_void(struct watch *w);

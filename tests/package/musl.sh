@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# The static library with musl, and a static program that uses it.
+# With musl: the static library and a static program that uses it, and the shared library, loaded late.
 set -eu
 cd "$(dirname "$0")/../.."
 . tools/check.sh
@@ -16,7 +16,7 @@ ln -sfn "/usr/include/$(cc -print-multiarch)/asm" "$build/linux/asm"
 
 build_library() {
 	cmake -S . -B "$build" -DCMAKE_C_COMPILER=musl-gcc -DCMAKE_C_FLAGS="-idirafter $build/linux" \
-	    -DKQ_WERROR=ON -DKQ_SHARED=OFF -DKQ_TESTS=OFF -DKQ_EXAMPLES=OFF &&
+	    -DKQ_WERROR=ON -DKQ_TESTS=OFF -DKQ_EXAMPLES=OFF &&
 	    cmake --build "$build" --parallel "$(nproc)"
 }
 
@@ -31,9 +31,15 @@ compile_and_run_dynamic() {
 	    -Wl,-u,__init_tls -lc "$build/libkq_before.a" && "$build/prog"
 }
 
-check "libkq.a" build_library
+compile_and_load() {
+	musl-gcc -Iinclude -o "$build/late" tests/package/late.c &&
+	    "$build/late" "$build/libkq.so.1"
+}
+
+check "libkq.a and libkq.so" build_library
 check "a static program" compile_and_run tests/package/prog.c
 check "streams and programs started" compile_and_run tests/package/libc.c
 check "and in a program that is not static" compile_and_run_dynamic tests/package/libc.c
 check "names of ours taken by the program" compile_and_run tests/package/prog.c tests/package/taken.c
+check "a program that loads the library" compile_and_load
 finish
