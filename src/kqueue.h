@@ -18,6 +18,7 @@
 
 struct timers;
 struct inotify;
+struct watcher;
 
 /* KQ_LEFT: this is a forked child, and it was its parent's. */
 enum kqueue_state { KQ_FREE, KQ_OPEN, KQ_CLOSED, KQ_ENDING, KQ_LEFT };
@@ -58,6 +59,7 @@ struct kqueue {
 	struct watch_table kq_watches;	/* (k) */
 	struct timers	*kq_timers;	/* (k) NULL until the first timer */
 	struct inotify	*kq_inotify;	/* (k) NULL until the first watched file */
+	_Atomic(struct watcher *) kq_watcher; /* (a); NULL until the first watched signal */
 	struct kqueue	*kq_next;	/* (i) every queue there is or was */
 	struct kqueue	*kq_next_free;	/* if KQ_FREE */
 };
