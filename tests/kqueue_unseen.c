@@ -76,6 +76,28 @@ START_TEST(kqueue_unseen__number_replaced_is_new)
 }
 END_TEST
 
+/* What a call only looks past, to find edges that are due, is told by the next all the same. */
+START_TEST(kqueue_unseen__level_stays_beside_shared_edges)
+{
+	int kq = queue(), level[2], shared[2], marks[2];
+	struct kevent events[8];
+
+	pair(PAIR_UNIX, level);
+	pair(PAIR_UNIX, shared);
+	put(level[1], 1);
+	ck_assert_int_eq(change(kq, (uintptr_t)level[0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(change(kq, (uintptr_t)shared[0], EVFILT_READ,
+		    EV_ADD | EV_CLEAR | EV_UDATA_SPECIFIC, 0, 0, &marks[i]), 0);
+	ck_assert_int_eq(change(kq, 1, EVFILT_USER, EV_ADD, NOTE_TRIGGER, 0, NULL), 0);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(collect(kq, events, 8, 0), 2);
+	close_pair(level);
+	close_pair(shared);
+	close(kq);
+}
+END_TEST
+
 #ifdef UNWRAPPED
 
 START_TEST(kqueue_unseen__closed_queue_is_ebadf)
@@ -179,4 +201,5 @@ END_TEST
 HARNESS_MAIN("kqueue_unseen",
     kqueue_unseen__closed_descriptor_is_silent,
     kqueue_unseen__number_of_a_closed_queue_is_a_new_queue,
-    kqueue_unseen__number_replaced_is_new UNWRAPPED_TESTS)
+    kqueue_unseen__number_replaced_is_new,
+    kqueue_unseen__level_stays_beside_shared_edges UNWRAPPED_TESTS)

@@ -497,7 +497,8 @@ watch_hold(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents)
 {
 	struct watch *w = watch_reported(kq, lane, tag);
 
-	if (w != NULL && (w->w_armed[lane] & WATCH_MODE) != 0)
+	/* Where closes are not seen, a level is told once, too, until it is armed again. */
+	if (w != NULL && ((w->w_armed[lane] & WATCH_MODE) != 0 || watch_blind()))
 		watch_count(kq, lane, tag, revents);
 }
 
