@@ -50,12 +50,16 @@ bell_arm(struct kqueue *kq, uint32_t events)
 void
 bell_put_right(struct kqueue *kq)
 {
-	int saved = errno;
+	int saved = errno, error;
 
 	if (!atomic_exchange(&kq->kq_bell_moved, false))
 		return;
-	kqueue_source_add(kq, kqueue_eventfd(), EPOLLIN, bell_tag(kq));
+	error = kqueue_source_add(kq, kqueue_eventfd(), EPOLLIN, bell_tag(kq));
 	errno = saved;
+	if (error < 0 && error != -EEXIST) {
+		atomic_store(&kq->kq_bell_moved, true);	/* there is no room now: next time */
+		return;
+	}
 	bell_arm(kq, EPOLLIN);
 	kq->kq_bell = BELL_LEVEL;
 }

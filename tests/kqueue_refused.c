@@ -10,6 +10,8 @@
 #include "harness.h"
 
 #include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -77,5 +79,49 @@ START_TEST(kqueue_refused__news_of_a_nested_queue_are_told)
 }
 END_TEST
 
+/* The library's own always readable descriptor, which every queue has as an item. */
+static int
+bell(void)
+{
+	char path[64], target[64];
+
+	for (int fd = 3; fd < 65536; fd++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		memset(target, 0, sizeof(target));
+		if (readlink(path, target, sizeof(target) - 1) > 0 &&
+		    strcmp(target, "anon_inode:[eventfd]") == 0)
+			return fd;
+	}
+	ck_abort_msg("no eventfd");
+}
+
+/* The program takes the number of one of ours, and there is no room for the item under its new one. */
+START_TEST(kqueue_refused__bell_that_moves_is_added_later)
+{
+	int kq = queue(), fds[2], taken;
+
+	pair(PAIR_UNIX, fds);
+	ck_assert_int_eq(change(kq, 1, EVFILT_USER, EV_ADD, 0, 0, NULL), 0);
+	ck_assert_int_eq(change(kq, 2, EVFILT_USER, EV_ADD, 0, 0, NULL), 0);
+	refuse(ENOMEM);
+	ck_assert_int_ge(taken = dup2(fds[0], bell()), 0);
+	trigger(kq, 1);
+	ck_assert_int_ge(refusals, 2);
+	event_of(kq, 1, EVFILT_USER);
+	refuse(0);
+	trigger(kq, 2);
+	ck_assert(readable(kq, 0));
+	ck_assert_int_eq(change(kq, 1, EVFILT_USER, EV_DELETE, 0, 0, NULL), 0);
+	event_of(kq, 2, EVFILT_USER);
+	ck_assert_int_eq(change(kq, 2, EVFILT_USER, EV_DELETE, 0, 0, NULL), 0);
+	no_event(kq);
+	ck_assert(!readable(kq, 0));
+	close(taken);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
 HARNESS_MAIN("kqueue_refused",
-    kqueue_refused__news_of_a_nested_queue_are_told)
+    kqueue_refused__news_of_a_nested_queue_are_told,
+    kqueue_refused__bell_that_moves_is_added_later)
