@@ -351,10 +351,41 @@ knote_touch_ext(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
 	return error;
 }
 
+/* Has the knote's source look at the condition again. */
+static int
+knote_again(struct kqueue *kq, const struct filterops *fo, struct knote *kn, bool disable)
+{
+	if (knote_polled(fo, kn))
+		return watch_update(kq, (int)kn->kn_ident,
+		    (kn->kn_status & KN_DISABLED) == 0 ? kn : NULL);
+	if (!disable)
+		knote_look(kq, fo, kn);
+	return 0;
+}
+
+/* Epoll has refused a change: the knote is as it was before. */
+static void
+knote_restore(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
+    const struct knote *before, const struct ext *ext)
+{
+	const uint8_t lists = KN_QUEUED | KN_LOOKED;
+
+	knote_enable(kq, fo, kn, (before->kn_status & KN_DISABLED) == 0);
+	kn->kn_udata = before->kn_udata;
+	kn->kn_sdata = before->kn_sdata;
+	kn->kn_sfflags = before->kn_sfflags;
+	kn->kn_flags = before->kn_flags;
+	kn->kn_status = (uint8_t)((before->kn_status & ~lists) | (kn->kn_status & lists));
+	knote_relist(kq, kn);
+	ext_set(&kq->kq_pool.kp_ext, kn->kn_slot, ext);
+}
+
 static int
 knote_update(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
     const struct kevent *kev, const struct ext *ext)
 {
+	struct ext ext_before = *knote_ext(kq, kn);
+	struct knote before = *kn;
 	int error = knote_touch_ext(kq, fo, kn, kev, ext);
 
 	if (error < 0)
@@ -369,12 +400,10 @@ knote_update(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
 	if ((kev->flags & (EV_ENABLE | EV_DISABLE)) != 0)
 		knote_enable(kq, fo, kn, (kev->flags & EV_ENABLE) != 0);
 	kn->kn_status &= (uint8_t)~KN_PARKED;
-	if (knote_polled(fo, kn))
-		return watch_update(kq, (int)kn->kn_ident,
-		    (kn->kn_status & KN_DISABLED) == 0 ? kn : NULL);
-	if ((kev->flags & EV_DISABLE) == 0)
-		knote_look(kq, fo, kn);
-	return 0;
+	error = knote_again(kq, fo, kn, (kev->flags & EV_DISABLE) != 0);
+	if (error < 0)
+		knote_restore(kq, fo, kn, &before, &ext_before);
+	return error;
 }
 
 /* A change needs a registration that is not there. */
@@ -447,7 +476,7 @@ knote_change(struct kqueue *kq, struct kevent *kev, const struct ext *ext)
 		return knote_delete(kq, kn, kev->flags);
 	if (kn != NULL) {
 		error = knote_update(kq, fo, kn, kev, ext);
-		if (!fo->fo_fd || (error != -ENOENT && error != -EBADF))
+		if (!fo->fo_fd || (error != -ENOENT && error != -EBADF && error != -EPERM))
 			return error;
 		/* The descriptor was closed unseen; its number may be another's by now. */
 		knote_remove_all(kq, (int)kev->ident);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 static int refused;		/* what new items are refused with; 0: they are not */
+static int old_mark, new_mark;
 static int refusals, allowed;	/* how many were; how many may come before */
 
 int
@@ -122,6 +123,168 @@ START_TEST(kqueue_refused__bell_that_moves_is_added_later)
 }
 END_TEST
 
+/* No descriptor more, or as before. */
+static void
+limit_descriptors(bool on)
+{
+	static struct rlimit before;
+	struct rlimit limit;
+
+	if (on)
+		ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	limit = before;
+	if (on) {
+		limit.rlim_cur = (rlim_t)dup(STDERR_FILENO);
+		close((int)limit.rlim_cur);
+	}
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static void
+change_ok(int kq, int fd, short filter, unsigned int flags, unsigned int fflags, int64_t data, void *udata)
+{
+	ck_assert_int_eq(change(kq, (uintptr_t)fd, filter, (unsigned short)flags, fflags, data, udata), 0);
+}
+
+static void
+expect(int kq, int fd, short filter, void *udata)
+{
+	struct kevent event = event_of(kq, (uintptr_t)fd, filter);
+
+	ck_assert_ptr_eq(event.udata, udata);
+	ck_assert_uint_eq(event.flags & (EV_ERROR | EV_ONESHOT), 0);
+}
+
+/* Enabling takes what epoll does not have: the registration stays disabled, and what it was. */
+START_TEST(kqueue_refused__enabling_that_fails_changes_nothing)
+{
+	static const int errors[] = { ENOSPC, ENOMEM };
+
+	for (int i = 0; i < 2; i++) {
+		int kq = queue(), fds[2];
+
+		pair(PAIR_UNIX, fds);
+		change_ok(kq, fds[0], EVFILT_READ, EV_ADD | EV_DISABLE, NOTE_LOWAT, 5, &old_mark);
+		refuse(errors[i]);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ENABLE, NOTE_LOWAT, 1, &new_mark), errors[i]);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | EV_ENABLE | EV_FORCEONESHOT, 0, 0, &new_mark), errors[i]);
+		refuse(0);
+		put(fds[1], 4);
+		no_event(kq);
+		change_ok(kq, fds[0], EVFILT_READ, EV_ENABLE | EV_KEEPUDATA, 0, 0, NULL);
+		no_event(kq);
+		put(fds[1], 1);
+		expect(kq, fds[0], EVFILT_READ, &old_mark);
+		expect(kq, fds[0], EVFILT_READ, &old_mark);
+		close_pair(fds);
+		close(kq);
+	}
+}
+END_TEST
+
+/* The same for the descriptor of a second epoll, and the other direction goes on. */
+START_TEST(kqueue_refused__lane_that_fails_changes_nothing)
+{
+	int kq = queue(), fds[2];
+
+	pair(PAIR_UNIX, fds);
+	change_ok(kq, fds[0], EVFILT_WRITE, EV_ADD | EV_CLEAR | EV_DISABLE, 0, 0, &old_mark);
+	change_ok(kq, fds[0], EVFILT_READ, EV_ADD, 0, 0, &old_mark);
+	limit_descriptors(true);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_WRITE, EV_ENABLE, 0, 0, &new_mark), EMFILE);
+	no_event(kq);
+	put(fds[1], 1);
+	expect(kq, fds[0], EVFILT_READ, &old_mark);
+	limit_descriptors(false);
+	get(fds[0], 1);
+	change_ok(kq, fds[0], EVFILT_WRITE, EV_ENABLE | EV_KEEPUDATA, 0, 0, NULL);
+	expect(kq, fds[0], EVFILT_WRITE, &old_mark);
+	no_event(kq);
+	put(fds[1], 1);
+	expect(kq, fds[0], EVFILT_READ, &old_mark);
+	expect(kq, fds[0], EVFILT_READ, &old_mark);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
+/* An item in the second epoll that is refused takes nothing from the first. */
+START_TEST(kqueue_refused__failed_add_leaves_the_other_direction)
+{
+	static const unsigned int flags[] = { EV_CLEAR, EV_ONESHOT, EV_DISPATCH };
+
+	for (int i = 0; i < 3; i++) {
+		int kq = queue(), fds[2];
+
+		pair(PAIR_UNIX, fds);
+		change_ok(kq, fds[0], EVFILT_READ, EV_ADD, 0, 0, &old_mark);
+		for (int room = 0; room < 2; room++) {
+			refuse(ENOSPC);
+			allowed = room;		/* for the epoll itself, not for what is in it */
+			ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_WRITE,
+			    (unsigned short)(EV_ADD | flags[i]), 0, 0, &new_mark), ENOSPC);
+			ck_assert_int_eq(refusals, 1);
+			refuse(0);
+			no_event(kq);
+			put(fds[1], 1);
+			expect(kq, fds[0], EVFILT_READ, &old_mark);
+			expect(kq, fds[0], EVFILT_READ, &old_mark);
+			get(fds[0], 1);
+			no_event(kq);
+		}
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_WRITE, EV_ENABLE, 0, 0, NULL), ENOENT);
+		close_pair(fds);
+		close(kq);
+	}
+}
+END_TEST
+
+/* One that waits below its mark needs a second epoll beside a level, too: without one it does not spin. */
+START_TEST(kqueue_refused__waiting_below_a_mark_does_not_spin)
+{
+	int kq = queue(), fds[2];
+	struct kevent event;
+	int64_t cpu;
+
+	pair(PAIR_UNIX, fds);
+	change_ok(kq, fds[0], EVFILT_READ, EV_ADD, NOTE_LOWAT, 3, &old_mark);
+	change_ok(kq, fds[0], EVFILT_WRITE, EV_ADD, 0, 0, &old_mark);
+	limit_descriptors(true);
+	put(fds[1], 1);
+	for (int i = 0; i < 4; i++)
+		expect(kq, fds[0], EVFILT_WRITE, &old_mark);
+	fill(fds[0]);
+	no_event(kq);
+	cpu = cpu_ns();
+	ck_assert_int_eq(collect(kq, &event, 1, 300), 0);
+	ck_assert_int_lt(cpu_ns() - cpu, 100000000);
+	put(fds[1], 2);
+	for (int i = 0; i < 4; i++)
+		expect(kq, fds[0], EVFILT_READ, &old_mark);
+	get(fds[0], 3);
+	no_event(kq);
+	drain(fds[1]);
+	for (int i = 0; i < 4; i++)
+		expect(kq, fds[0], EVFILT_WRITE, &old_mark);
+	put(fds[1], 3);
+	struct kevent both[8];
+	ck_assert_int_eq(collect(kq, both, 8, 0), 2);
+	limit_descriptors(false);
+	ck_assert_int_eq(collect(kq, both, 8, 0), 2);
+	get(fds[0], 3);
+	change_ok(kq, fds[0], EVFILT_WRITE, EV_DELETE, 0, 0, NULL);
+	no_event(kq);
+	put(fds[1], 3);
+	expect(kq, fds[0], EVFILT_READ, &old_mark);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
 HARNESS_MAIN("kqueue_refused",
     kqueue_refused__news_of_a_nested_queue_are_told,
-    kqueue_refused__bell_that_moves_is_added_later)
+    kqueue_refused__bell_that_moves_is_added_later,
+    kqueue_refused__enabling_that_fails_changes_nothing,
+    kqueue_refused__lane_that_fails_changes_nothing,
+    kqueue_refused__failed_add_leaves_the_other_direction,
+    kqueue_refused__waiting_below_a_mark_does_not_spin)

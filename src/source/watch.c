@@ -323,23 +323,68 @@ watch_look(struct kqueue *kq, struct watch *w, struct knote *kn, unsigned armed)
 	return 0;
 }
 
+/*
+ * Makes the items what bits say.  What is new comes first: only that can be
+ * refused, and then it is undone before anything else has changed.
+ */
+static int
+watch_apply(struct kqueue *kq, int fd, struct watch *w, const unsigned bits[], unsigned repeat)
+{
+	unsigned added = 0;
+	int error = 0;
+
+	for (unsigned lane = 0; lane < WATCH_LANES && error == 0; lane++)
+		if (bits[lane] != 0 && (w->w_armed[lane] & WATCH_PRESENT) == 0) {
+			error = watch_set(kq, fd, w, lane, bits[lane], false);
+			added |= 1u << lane;
+		}
+	if (error < 0) {
+		for (unsigned lane = 0; added >> lane != 0; lane++)
+			if ((added & 1u << lane) != 0 && w->w_armed[lane] != 0)
+				watch_set(kq, fd, w, lane, 0, false);
+		return error;
+	}
+	for (unsigned lane = 0; lane < WATCH_LANES && error == 0; lane++)
+		if ((added & 1u << lane) == 0)
+			error = watch_set(kq, fd, w, lane, bits[lane], lane == repeat);
+	return error;
+}
+
+/*
+ * READ and WRITE need a lane each.  Without a descriptor for the second, a level
+ * that is only parked need not fail: both are shared, and look for themselves.
+ */
+static int
+watch_part(struct kqueue *kq, struct watch *w, unsigned want[], bool must)
+{
+	int error = kqueue_get_nested(kq, 1);
+
+	if (error >= 0) {
+		watch_separate(w, want);
+		return 0;
+	}
+	if (must)
+		return error;
+	for (unsigned d = WATCH_READ; d <= WATCH_WRITE; d++) {
+		w->w_lane |= WATCH_SHARED(d);
+		want[d] = (want[d] & WATCH_EVENTS) | WATCH_EDGE;
+	}
+	return 0;
+}
+
 int
 watch_update(struct kqueue *kq, int fd, struct knote *again)
 {
 	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
 	unsigned want[WATCH_DIRECTIONS], bits[WATCH_LANES] = { 0 };
-	unsigned first, armed = 0, repeat = WATCH_LANES;
+	unsigned armed = 0, repeat = WATCH_LANES;
+	uint8_t before = w->w_lane;
 	bool shared;
 	int error = 0;
 
 	watch_wants(kq, w, want);
-	if (watch_conflict(w, want)) {
-		/* The second lane must exist before anything is taken from the first. */
-		if ((error = kqueue_get_nested(kq, 1)) < 0)
-			return error;
-		watch_separate(w, want);
-		error = 0;
-	}
+	if (watch_conflict(w, want))
+		error = watch_part(kq, w, want, again != NULL);
 	for (unsigned direction = 0; direction < WATCH_DIRECTIONS; direction++)
 		bits[watch_lane(w, direction)] |= want[direction];
 	shared = again != NULL && (w->w_lane & WATCH_SHARED(watch_direction(again))) != 0;
@@ -347,13 +392,10 @@ watch_update(struct kqueue *kq, int fd, struct knote *again)
 		armed = w->w_armed[watch_lane(w, watch_direction(again))];
 	else if (again != NULL && (watch_blind() || (watch_want(again) & WATCH_MODE) != 0))
 		repeat = watch_lane(w, watch_direction(again));
-	/* What shrinks goes first: a direction that moves must not be in both lanes. */
-	first = bits[0] == 0 || (w->w_armed[0] & ~bits[0] & WATCH_EVENTS) != 0 ? 0 : 1;
-	for (unsigned i = 0; i < WATCH_LANES && error == 0; i++) {
-		unsigned lane = i < 2 ? first ^ i : i;
-
-		error = watch_set(kq, fd, w, lane, bits[lane], lane == repeat);
-	}
+	if (error == 0)
+		error = watch_apply(kq, fd, w, bits, repeat);
+	if (error < 0)
+		w->w_lane = before;
 	return shared && error == 0 ? watch_look(kq, w, again, armed) : error;
 }
 
