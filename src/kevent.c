@@ -3,6 +3,7 @@
 #include "eventlist.h"
 #include "filter.h"
 #include "kqueue.h"
+#include "report.h"
 #include "source/sigaction.h"
 #include "source/timerfd.h"
 #include "trace.h"
@@ -155,7 +156,7 @@ kevent_report(struct call *call, unsigned lane, int n)
 		if (SOURCE_IS(item.data.u64))
 			call->lanes |= kqueue_report(call->kq, item.data.u64);
 		else
-			watch_report(call->kq, lane, item.data.u64, item.events, &call->out,
+			report_watch(call->kq, lane, item.data.u64, item.events, &call->out,
 			    kevent_left(call) - (n - 1 - i));
 	}
 }

@@ -91,6 +91,28 @@ knote_polled(const struct filterops *fo, const struct knote *kn)
 	return fo->fo_poll != 0 && (kn->kn_status & KN_FILE) == 0;
 }
 
+/*
+ * Has epoll look at the condition of a knote again.  Where it shares its item
+ * and that stays as it is, only this knote is to be told, so it looks itself,
+ * and what epoll has to report already must not tell it a second time.
+ */
+static int
+knote_poll(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
+{
+	int result = watch_update(kq, (int)kn->kn_ident, kn);
+	struct kevent scratch = { .flags = 0 };
+
+	if (result <= 0)
+		return result;
+	if (result == WATCH_ASK)
+		kqueue_drain(kq);
+	if (result == WATCH_ASK && fo->fo_event(kq, kn, 0, &scratch))
+		knote_activate(kq, kn);
+	else if ((kn->kn_status & KN_FORCED) == 0)
+		knote_deactivate(kq, kn);
+	return 0;
+}
+
 /* Looks at the condition of a knote that epoll does not watch. */
 static void
 knote_look(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
@@ -125,7 +147,7 @@ knote_rescan(struct kqueue *kq)
 		if (kn->kn_filter == 0 || (kn->kn_status & KN_DISABLED) != 0)
 			continue;
 		if (knote_polled(filter_of(kn), kn))
-			watch_update(kq, (int)kn->kn_ident, kn);
+			knote_poll(kq, filter_of(kn), kn);
 		else
 			knote_look(kq, filter_of(kn), kn);
 	}
@@ -259,7 +281,7 @@ knote_arm(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
 	int error;
 
 	kn->kn_status &= (uint8_t)~KN_DISABLED;
-	error = watch_update(kq, fd, disabled != 0 ? NULL : kn);
+	error = disabled != 0 ? watch_update(kq, fd, NULL) : knote_poll(kq, fo, kn);
 	if (error == -ENOENT) {
 		knote_remove_others(kq, kn);
 		error = watch_update(kq, fd, NULL);
@@ -356,8 +378,8 @@ static int
 knote_again(struct kqueue *kq, const struct filterops *fo, struct knote *kn, bool disable)
 {
 	if (knote_polled(fo, kn))
-		return watch_update(kq, (int)kn->kn_ident,
-		    (kn->kn_status & KN_DISABLED) == 0 ? kn : NULL);
+		return (kn->kn_status & KN_DISABLED) == 0 ? knote_poll(kq, fo, kn) :
+		    watch_update(kq, (int)kn->kn_ident, NULL);
 	if (!disable)
 		knote_look(kq, fo, kn);
 	return 0;
