@@ -486,6 +486,12 @@ disposition_silent(void)
 	return silent;
 }
 
+bool
+disposition_loud(void)
+{
+	return loud;
+}
+
 void
 disposition_lend(struct disposition_lent *lent)
 {

@@ -74,6 +74,7 @@ void	disposition_take_back(const struct disposition_lent *lent);
 
 /* As for sigaction_silent(). */
 unsigned disposition_silent(void);
+bool	disposition_loud(void);
 
 /* As for sigaction_fork_child(). */
 void	disposition_fork_child(void);
