@@ -116,14 +116,16 @@ close_listed(int first)
 	long n = 0;
 
 	while (dir >= 0 && (n = syscall(SYS_getdents64, dir, buffer, sizeof(buffer))) > 0)
-		for (long at = 0; at < n; at += ((struct listed *)(buffer + at))->l_size) {
-			const char *name = ((struct listed *)(buffer + at))->l_name;
+		for (long at = 0; at < n;) {
+			const struct listed *entry = (const void *)(buffer + at);
+			const char *name = entry->l_name;
 			int fd = 0;
 
 			while (*name >= '0' && *name <= '9')
 				fd = fd * 10 + (*name++ - '0');
 			if (*name == '\0' && fd >= first && fd != dir)
 				close(fd);
+			at += entry->l_size;
 		}
 	if (dir >= 0)
 		syscall(SYS_close, dir);
