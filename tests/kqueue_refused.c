@@ -167,7 +167,8 @@ START_TEST(kqueue_refused__enabling_that_fails_changes_nothing)
 		change_ok(kq, fds[0], EVFILT_READ, EV_ADD | EV_DISABLE, NOTE_LOWAT, 5, &old_mark);
 		refuse(errors[i]);
 		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ENABLE, NOTE_LOWAT, 1, &new_mark), errors[i]);
-		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | EV_ENABLE | EV_FORCEONESHOT, 0, 0, &new_mark), errors[i]);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ,
+		    EV_ADD | EV_ENABLE | EV_FORCEONESHOT, 0, 0, &new_mark), errors[i]);
 		refuse(0);
 		put(fds[1], 4);
 		no_event(kq);
