@@ -51,25 +51,31 @@ bell_arm(struct kqueue *kq, uint32_t events)
 void
 bell_put_right(struct kqueue *kq)
 {
-	int saved = errno;
+	int saved = errno, error;
 
 	if (!atomic_exchange(&kq->kq_bell_moved, false))
 		return;
-	kqueue_source_add(kq, kqueue_eventfd(), EPOLLIN, bell_tag(kq));
+	error = kqueue_source_add(kq, kqueue_eventfd(), EPOLLIN, bell_tag(kq));
 	errno = saved;
+	if (error < 0 && error != -EEXIST) {
+		atomic_store(&kq->kq_bell_moved, true);	/* there is no room now: next time */
+		return;
+	}
 	bell_arm(kq, EPOLLIN);
 	kq->kq_bell = BELL_LEVEL;
 }
 
-/* Rings an armed bell again: epoll wakes nobody for an item that it has listed already. */
+/*
+ * Rings an armed bell again.  Epoll wakes nobody for an item that it has listed
+ * already, and takes one off its list only when it is asked what is ready.  To
+ * remove the item and add it again would do, too, but may fail in between.
+ */
 static void
 bell_ring_again(struct kqueue *kq)
 {
-	int saved = errno;
-
-	epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, kqueue_eventfd(), NULL);
-	kqueue_source_add(kq, kqueue_eventfd(), EPOLLIN, bell_tag(kq));
-	errno = saved;
+	bell_arm(kq, 0);
+	kqueue_drain(kq);
+	bell_arm(kq, EPOLLIN);
 }
 
 /*

@@ -3,6 +3,7 @@
 #include "eventlist.h"
 #include "filter.h"
 #include "kqueue.h"
+#include "report.h"
 #include "source/sigaction.h"
 #include "source/timerfd.h"
 #include "trace.h"
@@ -12,6 +13,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -54,6 +56,8 @@ struct call {
 	unsigned	fruitless;	/* how often reports came to nothing */
 	int64_t		nap;		/* how long not to ask epoll, in nanoseconds */
 	struct knote_list done;		/* ready, and delivered by this call */
+	bool		guarded;	/* all signals are blocked ... */
+	sigset_t	mask;		/* ... that are not blocked here */
 	struct epoll_event stack[KEVENT_STACK];
 };
 
@@ -168,7 +172,7 @@ kevent_report(struct call *call, unsigned lane, int n)
 		if (SOURCE_IS(item.data.u64))
 			call->lanes |= kqueue_report(call->kq, item.data.u64);
 		else
-			watch_report(call->kq, lane, item.data.u64, item.events, &call->out,
+			report_watch(call->kq, lane, item.data.u64, item.events, &call->out,
 			    kevent_left(call) - (n - 1 - i));
 	}
 }
@@ -313,7 +317,8 @@ kevent_before_wait(struct call *call, const struct eventlist *changes, bool wait
  * Linux before 5.11 has no epoll_pwait2(), but ppoll() is as precise.
  */
 static int
-kevent_wait_for(int ep, struct epoll_event *items, int n, const struct timespec *timeout)
+kevent_wait_for(int ep, struct epoll_event *items, int n, const struct timespec *timeout,
+    const sigset_t *mask)
 {
 	struct { int64_t sec, nsec; } ts = { 0, 0 };
 	struct pollfd pfd = { .fd = ep, .events = POLLIN };
@@ -321,19 +326,20 @@ kevent_wait_for(int ep, struct epoll_event *items, int n, const struct timespec 
 	int type, result;
 
 	if (timeout == NULL)
-		return epoll_wait(ep, items, n, -1);
+		return mask == NULL ? epoll_wait(ep, items, n, -1) :
+		    epoll_pwait(ep, items, n, -1, mask);
 	ts.sec = timeout->tv_sec;
 	ts.nsec = timeout->tv_nsec;
 	if (!atomic_load_explicit(&no_pwait2, memory_order_relaxed)) {
 		pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
-		result = (int)syscall(SYS_epoll_pwait2, ep, items, n, &ts, NULL, 0);
+		result = (int)syscall(SYS_epoll_pwait2, ep, items, n, &ts, mask, _NSIG / 8);
 		pthread_setcanceltype(type, NULL);
 		/* A sandbox that does not know the call may say EPERM. */
 		if (result != -1 || (errno != ENOSYS && errno != EPERM))
 			return result;
 		atomic_store_explicit(&no_pwait2, true, memory_order_relaxed);
 	}
-	result = ppoll(&pfd, 1, timeout, NULL);
+	result = ppoll(&pfd, 1, timeout, mask);
 	return result <= 0 ? result : kqueue_poll(ep, items, n);
 }
 
@@ -348,24 +354,75 @@ kevent_until(int64_t deadline)
 	return (struct timespec){ .tv_sec = left / 1000000000, .tv_nsec = left % 1000000000 };
 }
 
-/* Times beyond a century are for ever. */
-#define KEVENT_FOREVER	(INT64_C(100) * 366 * 24 * 3600)
+/*
+ * A call that waits again is one call to the program: a handler of its own that
+ * runs in between is to end it with EINTR.  So signals are blocked until the
+ * kernel waits, which lets them in by itself.  Nobody tells of handlers for
+ * signals that are not watched, so without watched ones there is nothing to do.
+ */
+static int
+kevent_guard(struct call *call)
+{
+	sigset_t all;
+
+	if (!sigaction_watches())
+		return 0;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &call->mask);
+	call->guarded = true;
+	return sigaction_was_handled() ? -EINTR : 0;
+}
+
+static void
+kevent_unguard(struct call *call)
+{
+	if (!call->guarded)
+		return;
+	call->guarded = false;
+	pthread_sigmask(SIG_SETMASK, &call->mask, NULL);
+}
 
 /*
  * Something reports for ever and cannot be silenced: the waiter sleeps a little
  * before it asks epoll, which would return at once.  0, or -1 with EINTR.
  */
 __attribute__((noinline)) static int
-kevent_nap(const struct call *call, const struct timespec *timeout)
+kevent_nap(const struct call *call, const struct timespec *timeout, const sigset_t *mask)
 {
 	struct timespec nap = { .tv_sec = 0, .tv_nsec = (long)call->nap };
 
-	if (call->nap == 0)
-		return 0;
 	if (timeout != NULL && timeout->tv_sec == 0 && timeout->tv_nsec < nap.tv_nsec)
 		nap.tv_nsec = timeout->tv_nsec;
-	return ppoll(NULL, 0, &nap, NULL);
+	return ppoll(NULL, 0, &nap, mask);
 }
+
+/*
+ * One wait; again: not the first of this call.  What epoll_wait(2) returns, or
+ * -errno: EAGAIN if only ignored signals interrupted it.
+ */
+static int
+kevent_wait_once(struct call *call, const struct timespec *timeout, bool again)
+{
+	int n = again ? kevent_guard(call) : 0;
+	const sigset_t *mask = call->guarded ? &call->mask : NULL;
+	unsigned silent;
+
+	if (n == 0) {
+		silent = sigaction_silent();
+		if (call->nap != 0)
+			n = kevent_nap(call, timeout, mask);
+		if (n == 0)
+			n = kevent_wait_for(call->kq->kq_ep, call->items, call->nitems, timeout, mask);
+		if (n < 0)
+			n = errno == EINTR && silent != sigaction_silent() ? -EAGAIN : -errno;
+	}
+	if (again)
+		kevent_unguard(call);
+	return n;
+}
+
+/* Times beyond a century are for ever. */
+#define KEVENT_FOREVER	(INT64_C(100) * 366 * 24 * 3600)
 
 static int
 kevent_wait(struct call *call, const struct timespec *timeout)
@@ -373,9 +430,8 @@ kevent_wait(struct call *call, const struct timespec *timeout)
 	struct kqueue *kq = call->kq;
 	struct timespec left;
 	int64_t deadline = 0;
-	unsigned silent;
-	int n, error, late = 0;
 	bool again = false;
+	int n, error, late = 0;
 
 	if (timeout != NULL && timeout->tv_sec > KEVENT_FOREVER)
 		timeout = NULL;
@@ -387,17 +443,14 @@ kevent_wait(struct call *call, const struct timespec *timeout)
 		call->items[0].data.u64 = KEVENT_NO_REPORT;
 		if (call->nitems > 1)
 			call->items[1].data.u64 = KEVENT_NO_REPORT;
-		silent = sigaction_silent();
-		n = again ? kevent_nap(call, timeout) : 0;
-		if (n == 0)
-			n = kevent_wait_for(kq->kq_ep, call->items, call->nitems, timeout);
-		error = n < 0 ? -errno : 0;
+		n = kevent_wait_once(call, timeout, again);
+		error = n < 0 ? n : 0;
 		if (n == 0)
 			return 0;
 		kqueue_lock(kq);
 		if (!kqueue_is_open(kq))
 			error = -EBADF;
-		else if (error == -EINTR)
+		else if (error == -EINTR || error == -EAGAIN)
 			n = kqueue_poll(kq->kq_ep, call->items, call->nitems);
 		if (n > 0 && !again)
 			kevent_collect(call, n);
@@ -406,7 +459,7 @@ kevent_wait(struct call *call, const struct timespec *timeout)
 		kqueue_unlock(kq);
 		if (call->out.el_count > 0)
 			return 0;
-		if (error < 0 && (error != -EINTR || silent == sigaction_silent()))
+		if (error < 0 && error != -EAGAIN)
 			return error;
 		again = true;
 		if (timeout != NULL) {
@@ -429,6 +482,7 @@ kevent_cancelled(void *arg)
 	struct call *call = arg;
 	struct kqueue *kq = call->kq;
 
+	kevent_unguard(call);
 	if (call->items[0].data.u64 != KEVENT_NO_REPORT) {
 		kqueue_lock(kq);
 		if (!kqueue_is_open(kq))
@@ -464,6 +518,7 @@ kevent_call(struct kqueue *kq, const struct eventlist *changes, const struct eve
 	call.fruitless = 0;
 	call.nap = 0;
 	call.done = (struct knote_list){ NULL, NULL };
+	call.guarded = false;
 	if (changes->el_room > 0 || !wait || out->el_room == 0 ||
 	    atomic_load_explicit(&kq->kq_nready, memory_order_relaxed) != 0 ||
 	    atomic_load_explicit(&kq->kq_nlook, memory_order_relaxed) != 0)

@@ -94,6 +94,28 @@ knote_polled(const struct filterops *fo, const struct knote *kn)
 	return fo->fo_poll != 0 && (kn->kn_status & KN_FILE) == 0;
 }
 
+/*
+ * Has epoll look at the condition of a knote again.  Where it shares its item
+ * and that stays as it is, only this knote is to be told, so it looks itself,
+ * and what epoll has to report already must not tell it a second time.
+ */
+static int
+knote_poll(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
+{
+	int result = watch_update(kq, (int)kn->kn_ident, kn);
+	struct kevent scratch = { .flags = 0 };
+
+	if (result <= 0)
+		return result;
+	if (result == WATCH_ASK)
+		kqueue_drain(kq);
+	if (result == WATCH_ASK && fo->fo_event(kq, kn, 0, &scratch))
+		knote_activate(kq, kn);
+	else if ((kn->kn_status & KN_FORCED) == 0)
+		knote_deactivate(kq, kn);
+	return 0;
+}
+
 /* Looks at the condition of a knote that epoll does not watch. */
 static void
 knote_look(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
@@ -128,7 +150,7 @@ knote_rescan(struct kqueue *kq)
 		if (kn->kn_filter == 0 || (kn->kn_status & KN_DISABLED) != 0)
 			continue;
 		if (knote_polled(filter_of(kn), kn))
-			watch_update(kq, (int)kn->kn_ident, kn);
+			knote_poll(kq, filter_of(kn), kn);
 		else
 			knote_look(kq, filter_of(kn), kn);
 	}
@@ -262,7 +284,7 @@ knote_arm(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
 	int error;
 
 	kn->kn_status &= (uint8_t)~KN_DISABLED;
-	error = watch_update(kq, fd, disabled != 0 ? NULL : kn);
+	error = disabled != 0 ? watch_update(kq, fd, NULL) : knote_poll(kq, fo, kn);
 	if (error == -ENOENT) {
 		knote_remove_others(kq, kn);
 		error = watch_update(kq, fd, NULL);
@@ -355,10 +377,46 @@ knote_touch_ext(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
 	return error;
 }
 
+/* Has the knote's source look at the condition again, after a change with these flags. */
+static int
+knote_again(struct kqueue *kq, const struct filterops *fo, struct knote *kn, unsigned flags)
+{
+	int error;
+
+	if (!knote_polled(fo, kn)) {
+		if ((flags & EV_DISABLE) == 0)
+			knote_look(kq, fo, kn);
+		return 0;
+	}
+	error = (kn->kn_status & KN_DISABLED) == 0 ? knote_poll(kq, fo, kn) :
+	    watch_update(kq, (int)kn->kn_ident, NULL);
+	/* What is added once more may be added to another descriptor. */
+	return error == 0 && (flags & EV_ADD) != 0 ? watch_confirm(kq, kn) : error;
+}
+
+/* Epoll has refused a change: the knote is as it was before. */
+static void
+knote_restore(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
+    const struct knote *before, const struct ext *ext)
+{
+	const uint8_t lists = KN_QUEUED | KN_LOOKED;
+
+	knote_enable(kq, fo, kn, (before->kn_status & KN_DISABLED) == 0);
+	kn->kn_udata = before->kn_udata;
+	kn->kn_sdata = before->kn_sdata;
+	kn->kn_sfflags = before->kn_sfflags;
+	kn->kn_flags = before->kn_flags;
+	kn->kn_status = (uint8_t)((before->kn_status & ~lists) | (kn->kn_status & lists));
+	knote_relist(kq, kn);
+	ext_set(&kq->kq_pool.kp_ext, kn->kn_slot, ext);
+}
+
 static int
 knote_update(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
     const struct kevent *kev, const struct ext *ext)
 {
+	struct ext ext_before = *knote_ext(kq, kn);
+	struct knote before = *kn;
 	int error = knote_touch_ext(kq, fo, kn, kev, ext);
 
 	if (error < 0)
@@ -373,15 +431,10 @@ knote_update(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
 	if ((kev->flags & (EV_ENABLE | EV_DISABLE)) != 0)
 		knote_enable(kq, fo, kn, (kev->flags & EV_ENABLE) != 0);
 	kn->kn_status &= (uint8_t)~KN_PARKED;
-	if (knote_polled(fo, kn)) {
-		error = watch_update(kq, (int)kn->kn_ident,
-		    (kn->kn_status & KN_DISABLED) == 0 ? kn : NULL);
-		/* What is added once more may be added to another descriptor. */
-		return error == 0 && (kev->flags & EV_ADD) != 0 ? watch_confirm(kq, kn) : error;
-	}
-	if ((kev->flags & EV_DISABLE) == 0)
-		knote_look(kq, fo, kn);
-	return 0;
+	error = knote_again(kq, fo, kn, kev->flags);
+	if (error < 0)
+		knote_restore(kq, fo, kn, &before, &ext_before);
+	return error;
 }
 
 /* A change needs a registration that is not there. */
@@ -454,7 +507,7 @@ knote_change(struct kqueue *kq, struct kevent *kev, const struct ext *ext)
 		return knote_delete(kq, kn, kev->flags);
 	if (kn != NULL) {
 		error = knote_update(kq, fo, kn, kev, ext);
-		if (!fo->fo_fd || (error != -ENOENT && error != -EBADF))
+		if (!fo->fo_fd || (error != -ENOENT && error != -EBADF && error != -EPERM))
 			return error;
 		/* The descriptor was closed unseen; its number may be another's by now. */
 		knote_remove_all(kq, (int)kev->ident);

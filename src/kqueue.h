@@ -21,6 +21,7 @@ struct timers;
 struct inotify;
 struct mounts;
 struct rtnetlink;
+struct watcher;
 
 /* KQ_LEFT: this is a forked child, and it was its parent's. */
 enum kqueue_state { KQ_FREE, KQ_OPEN, KQ_CLOSED, KQ_ENDING, KQ_LEFT };
@@ -67,6 +68,7 @@ struct kqueue {
 	struct inotify	*kq_inotify;	/* (k) NULL until the first watched file */
 	struct mounts	*kq_mounts;	/* (k) NULL while none are watched */
 	struct rtnetlink *kq_rtnetlink;	/* (k) NULL while no interface is watched */
+	_Atomic(struct watcher *) kq_watcher; /* (a); NULL until the first watched signal */
 	struct kqueue	*kq_next;	/* (i) every queue there is or was */
 	struct kqueue	*kq_next_free;	/* if KQ_FREE */
 };

@@ -10,6 +10,7 @@
  * Lock order, outermost first:
  *	pool		kqueue.c: making queues
  *	kq_lock		one queue; of two nested queues the outer first
+ *	watchers	source/sigaction.c: who watches signals, and their bell
  *	signals		source/disposition.c: what the program wants done with each
  *	operations	source/aio.c: taking a free job
  *	memory		mem.c: taking a block; giving one back needs no lock

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What epoll says, and whom it concerns. */
+#include "report.h"
+
+#include "eventlist.h"
 #include "filter.h"
 #include "kqueue.h"
 #include "source/inotify.h"
@@ -8,8 +11,10 @@
 #include "source/rtnetlink.h"
 #include "source/sigaction.h"
 #include "source/timerfd.h"
+#include "source/watch_item.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -59,13 +64,147 @@ kqueue_report(struct kqueue *kq, uint64_t tag)
 	return 0;
 }
 
+/* Whether an item's report is for this knote. */
+static bool
+report_concerns(const struct watch *w, const struct knote *kn, unsigned lane, uint32_t revents)
+{
+	uint32_t poll = filter_of(kn)->fo_poll;
+
+	return poll != 0 && (kn->kn_status & (KN_FILE | KN_DISABLED)) == 0 &&
+	    watch_lane(w, watch_direction(kn)) == lane &&
+	    (revents & (poll | EPOLLERR | EPOLLHUP)) != 0;
+}
+
+/* After a report: a knote that was refused or left behind may need another item. */
+static void
+report_after(struct kqueue *kq, int fd, struct knote *kn, bool delivered)
+{
+	bool parked = (kn->kn_status & KN_PARKED) != 0;
+
+	if (delivered && parked && (kn->kn_flags & EV_CLEAR) == 0) {
+		kn->kn_status &= (uint8_t)~KN_PARKED;
+		watch_update(kq, fd, NULL);
+	} else if (!delivered && (parked || (watch_want(kn) & WATCH_ONESHOT) != 0)) {
+		watch_update(kq, fd, (watch_want(kn) & WATCH_ONESHOT) != 0 ? kn : NULL);
+	}
+}
+
+/* The first knote of the watch becomes its last, so that the others have their turn. */
+static void
+report_rotate(struct kqueue *kq, struct watch *w)
+{
+	struct knote *first = knote_at(&kq->kq_pool, w->w_knotes), *last = first;
+
+	while (last->kn_next != 0)
+		last = knote_at(&kq->kq_pool, last->kn_next);
+	if (last == first)
+		return;
+	w->w_knotes = first->kn_next;
+	first->kn_next = 0;
+	last->kn_next = first->kn_slot;
+}
+
+/* A report comes twice in a call, or there is no room: an edge must not be lost. */
+static void
+report_put_off(struct kqueue *kq, int fd, struct watch *w, struct knote *kn)
+{
+	if ((watch_want(kn) & WATCH_MODE) != 0)
+		watch_update(kq, fd, kn);
+	else
+		report_rotate(kq, w);
+}
+
+void
+report_watch(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
+    struct eventlist *out, int room)
+{
+	struct watch *w = watch_reported(kq, lane, tag);
+	int fd = (int)(uint32_t)tag, before = out->el_count;
+	struct knote *kn;
+
+	if (w == NULL || !watch_verify(kq, fd, w, lane))
+		return;
+	if ((w->w_armed[lane] & WATCH_ONESHOT) != 0)
+		w->w_armed[lane] = WATCH_PRESENT;
+	if (w->w_call != kq->kq_call)
+		w->w_called = 0;
+	else if ((w->w_called & 1u << lane) != 0)
+		room = 0;
+	w->w_call = kq->kq_call;
+	w->w_called |= (uint8_t)(1u << lane);
+	for (uint32_t slot = w->w_knotes, next; slot != 0; slot = next) {
+		kn = knote_at(&kq->kq_pool, slot);
+		next = kn->kn_next;
+		if (!report_concerns(w, kn, lane, revents))
+			continue;
+		if ((w->w_lane & WATCH_SHARED(watch_direction(kn))) != 0) {
+			knote_activate(kq, kn);
+			continue;
+		}
+		if (out->el_count - before >= room) {
+			report_put_off(kq, fd, w, kn);
+			break;
+		}
+		if (knote_deliver(kq, kn, revents, out)) {
+			if (kn->kn_filter != 0)
+				report_after(kq, fd, kn, true);
+		} else {
+			report_after(kq, fd, kn, false);
+		}
+	}
+}
+
+/*
+ * The same, but nothing is delivered: how many level-triggered knotes are ready.
+ * Others are activated, since epoll will not report them again.
+ */
+static int
+report_count(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents)
+{
+	struct watch *w = watch_reported(kq, lane, tag);
+	struct kevent scratch;
+	struct knote *kn;
+	int count = 0;
+
+	if (w == NULL || !watch_verify(kq, (int)(uint32_t)tag, w, lane))
+		return 0;
+	if ((w->w_armed[lane] & WATCH_ONESHOT) != 0)
+		w->w_armed[lane] = WATCH_PRESENT;
+	for (uint32_t slot = w->w_knotes; slot != 0; slot = kn->kn_next) {
+		kn = knote_at(&kq->kq_pool, slot);
+		if (!report_concerns(w, kn, lane, revents))
+			continue;
+		memset(&scratch, 0, sizeof(scratch));
+		if ((w->w_lane & WATCH_SHARED(watch_direction(kn))) != 0)
+			knote_activate(kq, kn);		/* counted where it goes */
+		else if (!filter_of(kn)->fo_event(kq, kn, revents, &scratch))
+			report_after(kq, (int)(uint32_t)tag, kn, false);
+		else if ((watch_want(kn) & WATCH_MODE) == 0)
+			count++;
+		else
+			knote_activate(kq, kn);
+	}
+	return count;
+}
+
+/* The same for what epoll will not report again only. */
+static void
+report_hold(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents)
+{
+	struct watch *w = watch_reported(kq, lane, tag);
+
+	/* Where closes are not seen, a level is told once, too, until it is armed again. */
+	if (w != NULL && ((w->w_armed[lane] & WATCH_MODE) != 0 || watch_blind()))
+		report_count(kq, lane, tag, revents);
+}
+
 void
 kqueue_put_back(struct kqueue *kq, const struct epoll_event *item)
 {
 	if (SOURCE_IS(item->data.u64))
 		kqueue_report(kq, item->data.u64);
 	else
-		watch_count(kq, 0, item->data.u64, item->events);
+		report_count(kq, 0, item->data.u64, item->events);
 }
 
 /*
@@ -94,7 +233,7 @@ drain_lane(struct kqueue *kq, unsigned lane, int ep)
 			if (SOURCE_IS(items[i].data.u64))
 				lanes |= kqueue_report(kq, items[i].data.u64);
 			else
-				watch_hold(kq, lane, items[i].data.u64, items[i].events);
+				report_hold(kq, lane, items[i].data.u64, items[i].events);
 		}
 	} while (n == DRAIN_ITEMS && !again);
 	return lanes;
@@ -140,7 +279,7 @@ count_lane(struct kqueue *kq, unsigned lane, int ep)
 		if (SOURCE_IS(items[i].data.u64))
 			nested |= kqueue_report(kq, items[i].data.u64);
 		else
-			count += watch_count(kq, lane, items[i].data.u64, items[i].events);
+			count += report_count(kq, lane, items[i].data.u64, items[i].events);
 	}
 	for (lane = 1; nested >> lane != 0; lane++)
 		if ((nested >> lane & 1) != 0)

@@ -10,6 +10,7 @@
 #include "harness.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -80,6 +81,51 @@ START_TEST(kqueue_unseen__number_replaced_is_new)
 	ck_assert_ptr_eq(event_of(kq, (uintptr_t)fds[0], EVFILT_READ).udata, &new_mark);
 	close_pair(fds);
 	close_pair(again);
+	close(kq);
+}
+END_TEST
+
+/* What a call only looks past, to find edges that are due, is told by the next all the same. */
+START_TEST(kqueue_unseen__level_stays_beside_shared_edges)
+{
+	int kq = queue(), level[2], shared[2], marks[2];
+	struct kevent events[8];
+
+	pair(PAIR_UNIX, level);
+	pair(PAIR_UNIX, shared);
+	put(level[1], 1);
+	ck_assert_int_eq(change(kq, (uintptr_t)level[0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(change(kq, (uintptr_t)shared[0], EVFILT_READ,
+		    EV_ADD | EV_CLEAR | EV_UDATA_SPECIFIC, 0, 0, &marks[i]), 0);
+	ck_assert_int_eq(change(kq, 1, EVFILT_USER, EV_ADD, NOTE_TRIGGER, 0, NULL), 0);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(collect(kq, events, 8, 0), 2);
+	close_pair(level);
+	close_pair(shared);
+	close(kq);
+}
+END_TEST
+
+/* So it is if the new owner is a file, which epoll knows nothing of. */
+START_TEST(kqueue_unseen__number_of_a_file_is_new)
+{
+	int kq = queue(), fds[2], file;
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/file", scratch_dir());
+	ck_assert_int_ge(file = open(path, O_RDWR | O_CREAT, 0600), 0);
+	put(file, 5);
+	ck_assert_int_eq(lseek(file, 2, SEEK_SET), 2);
+	pair(PAIR_UNIX, fds);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | EV_DISABLE, 0, 0, &old_mark), 0);
+	ck_assert_int_eq(syscall(SYS_dup3, file, fds[0], 0), fds[0]);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | EV_ENABLE, 0, 0, &new_mark), 0);
+	struct kevent event = event_of(kq, (uintptr_t)fds[0], EVFILT_READ);
+	ck_assert_ptr_eq(event.udata, &new_mark);
+	ck_assert_int_eq(event.data, 3);
+	close(file);
+	close_pair(fds);
 	close(kq);
 }
 END_TEST
@@ -459,6 +505,8 @@ HARNESS_MAIN("kqueue_unseen",
     kqueue_unseen__closed_descriptor_is_silent,
     kqueue_unseen__number_of_a_closed_queue_is_a_new_queue,
     kqueue_unseen__number_replaced_is_new,
+    kqueue_unseen__number_of_a_file_is_new,
+    kqueue_unseen__level_stays_beside_shared_edges,
     kqueue_unseen__duplicate_neither_reports_nor_spins,
     kqueue_unseen__duplicate_that_can_be_written_is_silent,
     kqueue_unseen__duplicate_at_its_end_is_silent,

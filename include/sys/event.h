@@ -177,6 +177,8 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 /* EVFILT_FS.  On the BSDs and macOS these are in <sys/mount.h>. */
 #define VQ_MOUNT		0x00000008u	/* a file system was mounted */
 #define VQ_UNMOUNT		0x00000010u	/* one was unmounted */
+
+/*
  * EVFILT_AIO and EVFILT_LIO are registered by aio_read(), aio_write(), aio_fsync()
  * and lio_listio() only, which fail (EBADF, EINVAL) if they cannot, in place of
  * starting anything: sigev_notify SIGEV_KEVENT, sigev_notify_kqueue the queue,

@@ -15,6 +15,7 @@
 #include "kqueue.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sys/socket.h>
@@ -65,7 +66,14 @@ close_range_next(unsigned first, unsigned last, int flags)
 	    (int)syscall(SYS_close_range, first, last, flags);
 }
 
-/* Closes what lies between the library's own, books first. */
+/* Whether the kernel has the call (Linux 5.9, and no sandbox in between): nobody has this number. */
+static bool
+close_range_works(void)
+{
+	return close_range_next(~0u, ~0u, 0) == 0;
+}
+
+/* Closes what lies between the library's own, books first: if it cannot, they stay as they are. */
 KQ_WRAPPER int
 close_range(unsigned first, unsigned last, int flags)
 {
@@ -75,6 +83,8 @@ close_range(unsigned first, unsigned last, int flags)
 	if (first > last || flags != 0)
 		return next.close_range != NULL ? next.close_range(first, last, flags) :
 		    (int)syscall(SYS_close_range, first, last, flags);
+	if (!close_range_works())
+		return -1;
 	for (unsigned fd = first; fd < end && fd <= last; fd++) {
 		if (fdtable_find((int)fd) == NULL) {
 			fd |= FDTABLE_CHUNK - 1;
@@ -89,18 +99,53 @@ close_range(unsigned first, unsigned last, int flags)
 	return close_range_next(from, last, 0);
 }
 
+/* What getdents64(2) writes: no libc's struct dirent on every machine. */
+struct listed {
+	uint64_t	l_ino;
+	int64_t		l_next;
+	uint16_t	l_size;
+	uint8_t		l_type;
+	char		l_name[];
+};
+
+/* Closes what /proc lists from first on; false: it cannot be read.  Fit for signal handlers. */
+static bool
+close_listed(int first)
+{
+	int dir = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/fd",
+	    O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	_Alignas(struct listed) char buffer[1024];
+	long n = 0;
+
+	while (dir >= 0 && (n = syscall(SYS_getdents64, dir, buffer, sizeof(buffer))) > 0)
+		for (long at = 0; at < n;) {
+			const struct listed *entry = (const void *)(buffer + at);
+			const char *name = entry->l_name;
+			int fd = 0;
+
+			while (*name >= '0' && *name <= '9')
+				fd = fd * 10 + (*name++ - '0');
+			if (*name == '\0' && fd >= first && fd != dir)
+				close(fd);
+			at += entry->l_size;
+		}
+	if (dir >= 0)
+		syscall(SYS_close, dir);
+	return dir >= 0 && n == 0;
+}
+
 KQ_WRAPPER void
 closefrom(int first)
 {
-	int limit = (int)sysconf(_SC_OPEN_MAX);
+	int limit = (int)sysconf(_SC_OPEN_MAX), saved = errno;
 
 	if (first < 0)
 		first = 0;
-	if (close_range((unsigned)first, ~0u, 0) == 0)
-		return;
-	/* Linux before 5.9. */
-	for (int fd = first; fd < limit; fd++)
-		close(fd);
+	/* Linux before 5.9; where there is no /proc, what lies above a lowered limit stays open. */
+	if (close_range((unsigned)first, ~0u, 0) == -1 && !close_listed(first))
+		for (int fd = first; fd < limit; fd++)
+			close(fd);
+	errno = saved;
 }
 
 /*

@@ -486,6 +486,12 @@ disposition_silent(void)
 	return silent;
 }
 
+bool
+disposition_loud(void)
+{
+	return loud;
+}
+
 /* What the child of a vfork() has set itself, or posix_spawn() for it, is not ours and stays. */
 void
 disposition_bequeath(int signo, struct sigaction *sa)

@@ -77,6 +77,7 @@ void	disposition_bequeath(int signo, struct sigaction *sa);
 
 /* As for sigaction_silent(). */
 unsigned disposition_silent(void);
+bool	disposition_loud(void);
 
 /* As for sigaction_fork_child(). */
 void	disposition_fork_child(void);

@@ -17,20 +17,26 @@
 /*
  * What a queue has for signals, made with its first.  The handler may be
  * looking at any time, so a record is never freed, and belongs to one struct
- * kqueue for ever: to each of the queues that live there in turn.
+ * kqueue for ever (kq_watcher): to each of the queues that live there in turn.
  *
- * (i) never changes, (a) atomic, (k) the queue's lock.
+ * It is in the list while it has knotes, so that the handler walks past no
+ * others.  One that leaves keeps its w_next, and one that comes is put first:
+ * so from wherever the handler stands, it comes past all that stay.
+ *
+ * (i) never changes, (a) atomic, (k) the queue's lock, (l) list_lock.
  */
 struct watcher {
 	struct kqueue	*w_kq;		/* (i) */
-	struct watcher	*w_next;	/* (i) */
+	_Atomic(struct watcher *) w_next; /* (a); written with (l) */
+	struct watcher	*w_before;	/* (l) */
 	_Atomic uint64_t w_signals;	/* (a) disposition_bit() of those to ring for */
 	_Atomic bool	w_belled;	/* (a) the bell is in its epoll */
 	_Atomic int	w_signalfd;	/* (k) or -1 */
 	uint32_t	w_knotes;	/* (k) slot of the first knote, chained by kn_aux */
 };
 
-static _Atomic(struct watcher *) watchers;	/* grows at its head only */
+static _Atomic(struct watcher *) watchers;	/* (a); written with (l) */
+static struct lock list_lock;		/* taken inside a queue's */
 
 /*
  * The bell: a second number of the shared eventfd, since epoll tells items
@@ -39,21 +45,17 @@ static _Atomic(struct watcher *) watchers;	/* grows at its head only */
 static _Atomic int bell = -1;
 static struct lock bell_lock;		/* making it; taken inside a queue's */
 
-/* Only who holds the queue's lock adds a record for it. */
 static struct watcher *
 watcher_of(const struct kqueue *kq)
 {
-	struct watcher *w;
-
-	for (w = atomic_load(&watchers); w != NULL && w->w_kq != kq; w = w->w_next)
-		;
-	return w;
+	return atomic_load_explicit(&kq->kq_watcher, memory_order_acquire);
 }
 
+/* The queue's lock is held. */
 static struct watcher *
 watcher_get(struct kqueue *kq)
 {
-	struct watcher *w = watcher_of(kq), *head;
+	struct watcher *w = watcher_of(kq);
 
 	if (w != NULL)
 		return w;
@@ -62,11 +64,36 @@ watcher_get(struct kqueue *kq)
 		return NULL;
 	w->w_kq = kq;
 	atomic_init(&w->w_signalfd, -1);
-	head = atomic_load(&watchers);
-	do
-		w->w_next = head;
-	while (!atomic_compare_exchange_weak(&watchers, &head, w));
+	atomic_store_explicit(&kq->kq_watcher, w, memory_order_release);
 	return w;
+}
+
+static void
+watcher_list(struct watcher *w)
+{
+	struct watcher *first;
+
+	lock_take(&list_lock);
+	first = atomic_load(&watchers);
+	w->w_before = NULL;
+	atomic_store(&w->w_next, first);
+	if (first != NULL)
+		first->w_before = w;
+	atomic_store(&watchers, w);
+	lock_drop(&list_lock);
+}
+
+static void
+watcher_unlist(struct watcher *w)
+{
+	struct watcher *after;
+
+	lock_take(&list_lock);
+	after = atomic_load(&w->w_next);
+	if (after != NULL)
+		after->w_before = w->w_before;
+	atomic_store(w->w_before != NULL ? &w->w_before->w_next : &watchers, after);
+	lock_drop(&list_lock);
 }
 
 static int
@@ -193,6 +220,8 @@ sigaction_attach(struct kqueue *kq, struct knote *kn, int signo)
 		error = watcher_add_signalfd(kq, w);
 	if (error < 0)
 		return error;
+	if (w->w_knotes == 0)
+		watcher_list(w);
 	kn->kn_aux = w->w_knotes;
 	w->w_knotes = kn->kn_slot;
 	watcher_update(kq, w);
@@ -213,8 +242,15 @@ sigaction_detach(struct kqueue *kq, struct knote *kn, int signo)
 		return;
 	*link = kn->kn_aux;
 	disposition_release(signo);
-	if (!kqueue_ending(kq))
-		watcher_update(kq, w);
+	if (w->w_knotes != 0) {
+		if (!kqueue_ending(kq))
+			watcher_update(kq, w);
+		return;
+	}
+	/* The kernel, too, walks past every signalfd that somebody waits for. */
+	watcher_unlist(w);
+	atomic_store(&w->w_signals, 0);
+	hidden_free(&w->w_signalfd);
 }
 
 void
@@ -275,7 +311,7 @@ sigaction_ring(int signo)
 	struct watcher *w;
 	int fd;
 
-	for (w = atomic_load(&watchers); w != NULL; w = w->w_next) {
+	for (w = atomic_load(&watchers); w != NULL; w = atomic_load(&w->w_next)) {
 		if ((atomic_load(&w->w_signals) & disposition_bit(signo)) == 0 ||
 		    atomic_exchange(&w->w_kq->kq_signalled, true))
 			continue;
@@ -292,13 +328,25 @@ sigaction_silent(void)
 	return disposition_silent();
 }
 
+bool
+sigaction_was_handled(void)
+{
+	return disposition_loud();
+}
+
+bool
+sigaction_watches(void)
+{
+	return atomic_load_explicit(&disposition_watched, memory_order_relaxed) != 0;
+}
+
 void
 sigaction_fork_child(void)
 {
 	struct watcher *w;
 
 	disposition_fork_child();
-	for (w = atomic_load(&watchers); w != NULL; w = w->w_next) {
+	for (w = atomic_load(&watchers); w != NULL; w = atomic_load(&w->w_next)) {
 		atomic_store(&w->w_signals, 0);
 		atomic_store(&w->w_belled, false);
 		w->w_signalfd = -1;
@@ -306,4 +354,6 @@ sigaction_fork_child(void)
 	}
 	atomic_store(&watchers, NULL);
 	atomic_store(&bell, -1);
+	atomic_store(&list_lock.lk_word, 0);
+	atomic_store(&bell_lock.lk_word, 0);
 }

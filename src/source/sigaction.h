@@ -50,6 +50,12 @@ void	sigaction_ring(int signo);
  */
 unsigned sigaction_silent(void);
 
+/* Whether such a handler of the program's ran in this thread since that was last asked. */
+bool	sigaction_was_handled(void);
+
+/* Whether any signal is watched. */
+bool	sigaction_watches(void);
+
 /*
  * This is a forked child: the program's dispositions are put back, and nothing
  * is watched.  Fit for signal handlers; what other threads did is not relied on.

@@ -14,9 +14,8 @@
  *  - EPOLLONESHOT, once fired, is silent at EPOLLHUP too, and MOD re-arms it.
  *  - Files and directories are refused with EPERM.
  */
-#include "source/watch.h"
+#include "source/watch_item.h"
 
-#include "eventlist.h"
 #include "fdtable.h"
 #include "filter.h"
 #include "kqueue.h"
@@ -25,22 +24,6 @@
 
 #include <errno.h>
 #include <string.h>
-
-/* Directions: what is read, what is written, what is exceptional. */
-enum { WATCH_READ, WATCH_WRITE, WATCH_EXCEPT, WATCH_DIRECTIONS };
-
-/* w_armed: what an item is armed for. */
-#define WATCH_IN	(1u << WATCH_READ)
-#define WATCH_OUT	(1u << WATCH_WRITE)
-#define WATCH_PRI	(1u << WATCH_EXCEPT)
-#define WATCH_EDGE	0x08u
-#define WATCH_ONESHOT	0x10u
-#define WATCH_PRESENT	0x80u	/* epoll has the item, armed or not */
-#define WATCH_EVENTS	(WATCH_IN | WATCH_OUT)
-#define WATCH_MODE	(WATCH_EDGE | WATCH_ONESHOT)
-
-/* w_lane: direction d is shared. */
-#define WATCH_SHARED(d)	((uint8_t)(4u << (d)))
 
 struct watch *
 watch_get(struct kqueue *kq, int fd)
@@ -111,21 +94,6 @@ watch_void(struct watch *w)
 	w->w_kind = 0;
 }
 
-static unsigned
-watch_direction(const struct knote *kn)
-{
-	uint32_t poll = filter_of(kn)->fo_poll;
-
-	return (poll & EPOLLIN) != 0 ? WATCH_READ : (poll & EPOLLOUT) != 0 ? WATCH_WRITE :
-	    WATCH_EXCEPT;
-}
-
-static unsigned
-watch_lane(const struct watch *w, unsigned direction)
-{
-	return direction == WATCH_EXCEPT ? 2 : (unsigned)w->w_lane >> direction & 1;
-}
-
 bool
 watch_shared(struct kqueue *kq, const struct knote *kn)
 {
@@ -164,25 +132,6 @@ watch_forget(struct kqueue *kq, int fd, struct knote *kn)
 	if ((w->w_armed[lane] & 1u << direction) != 0)
 		w->w_gen[lane]++;
 	w->w_lane &= (uint8_t)~(1u << direction);
-}
-
-static bool
-watch_blind(void)
-{
-	return atomic_load_explicit(&kqueue_blind, memory_order_relaxed);
-}
-
-/* What an enabled knote wants to be told, and how. */
-static unsigned
-watch_want(const struct knote *kn)
-{
-	unsigned bits = 1u << watch_direction(kn);
-
-	if ((kn->kn_flags & EV_CLEAR) != 0 || (kn->kn_status & KN_PARKED) != 0)
-		return bits | WATCH_EDGE;
-	if ((kn->kn_flags & (EV_ONESHOT | EV_DISPATCH)) != 0)
-		return bits | WATCH_ONESHOT;
-	return bits;
 }
 
 static uint32_t
@@ -353,29 +302,51 @@ watch_confirm(struct kqueue *kq, struct knote *kn)
 }
 
 /*
- * A knote of a shared direction is to look again.  If the item was just armed,
- * epoll will report what holds; else only this knote is to be told, and what
- * epoll has to report already must not tell it a second time.
+ * Makes the items what bits say.  What is new comes first: only that can be
+ * refused, and then it is undone before anything else has changed.
  */
 static int
-watch_look(struct kqueue *kq, struct watch *w, struct knote *kn, unsigned armed)
+watch_apply(struct kqueue *kq, int fd, struct watch *w, const unsigned bits[], unsigned repeat)
 {
-	unsigned lane = watch_lane(w, watch_direction(kn));
-	struct kevent scratch = { .flags = 0 };
-	bool ready = false;
-	int error;
+	unsigned added = 0;
+	int error = 0;
 
-	if (armed == w->w_armed[lane]) {
-		error = watch_probe(kq, (int)kn->kn_ident, w, lane);
-		if (error < 0)
-			return error;
-		kqueue_drain(kq);
-		ready = filter_of(kn)->fo_event(kq, kn, 0, &scratch);
+	for (unsigned lane = 0; lane < WATCH_LANES && error == 0; lane++)
+		if (bits[lane] != 0 && (w->w_armed[lane] & WATCH_PRESENT) == 0) {
+			error = watch_set(kq, fd, w, lane, bits[lane], false);
+			added |= 1u << lane;
+		}
+	if (error < 0) {
+		for (unsigned lane = 0; added >> lane != 0; lane++)
+			if ((added & 1u << lane) != 0 && w->w_armed[lane] != 0)
+				watch_set(kq, fd, w, lane, 0, false);
+		return error;
 	}
-	if (ready)
-		knote_activate(kq, kn);
-	else if ((kn->kn_status & KN_FORCED) == 0)
-		knote_deactivate(kq, kn);
+	for (unsigned lane = 0; lane < WATCH_LANES && error == 0; lane++)
+		if ((added & 1u << lane) == 0)
+			error = watch_set(kq, fd, w, lane, bits[lane], lane == repeat);
+	return error;
+}
+
+/*
+ * READ and WRITE need a lane each.  Without a descriptor for the second, a level
+ * that is only parked need not fail: both are shared, and look for themselves.
+ */
+static int
+watch_part(struct kqueue *kq, struct watch *w, unsigned want[], bool must)
+{
+	int error = kqueue_get_nested(kq, 1);
+
+	if (error >= 0) {
+		watch_separate(w, want);
+		return 0;
+	}
+	if (must)
+		return error;
+	for (unsigned d = WATCH_READ; d <= WATCH_WRITE; d++) {
+		w->w_lane |= WATCH_SHARED(d);
+		want[d] = (want[d] & WATCH_EVENTS) | WATCH_EDGE;
+	}
 	return 0;
 }
 
@@ -384,18 +355,14 @@ watch_update(struct kqueue *kq, int fd, struct knote *again)
 {
 	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
 	unsigned want[WATCH_DIRECTIONS], bits[WATCH_LANES] = { 0 };
-	unsigned first, armed = 0, repeat = WATCH_LANES;
+	unsigned armed = 0, repeat = WATCH_LANES;
+	uint8_t before = w->w_lane;
 	bool shared;
 	int error = 0;
 
 	watch_wants(kq, w, want);
-	if (watch_conflict(w, want)) {
-		/* The second lane must exist before anything is taken from the first. */
-		if ((error = kqueue_get_nested(kq, 1)) < 0)
-			return error;
-		watch_separate(w, want);
-		error = 0;
-	}
+	if (watch_conflict(w, want))
+		error = watch_part(kq, w, want, again != NULL);
 	for (unsigned direction = 0; direction < WATCH_DIRECTIONS; direction++)
 		bits[watch_lane(w, direction)] |= want[direction];
 	shared = again != NULL && (w->w_lane & WATCH_SHARED(watch_direction(again))) != 0;
@@ -403,46 +370,19 @@ watch_update(struct kqueue *kq, int fd, struct knote *again)
 		armed = w->w_armed[watch_lane(w, watch_direction(again))];
 	else if (again != NULL && (watch_blind() || (watch_want(again) & WATCH_MODE) != 0))
 		repeat = watch_lane(w, watch_direction(again));
-	/* What shrinks goes first: a direction that moves must not be in both lanes. */
-	first = bits[0] == 0 || (w->w_armed[0] & ~bits[0] & WATCH_EVENTS) != 0 ? 0 : 1;
-	for (unsigned i = 0; i < WATCH_LANES && error == 0; i++) {
-		unsigned lane = i < 2 ? first ^ i : i;
-
-		error = watch_set(kq, fd, w, lane, bits[lane], lane == repeat);
-	}
-	return shared && error == 0 ? watch_look(kq, w, again, armed) : error;
+	if (error == 0)
+		error = watch_apply(kq, fd, w, bits, repeat);
+	if (error < 0)
+		w->w_lane = before;
+	if (!shared || error < 0)
+		return error;
+	if (armed != w->w_armed[watch_lane(w, watch_direction(again))])
+		return WATCH_TOLD;
+	error = watch_probe(kq, fd, w, watch_lane(w, watch_direction(again)));
+	return error < 0 ? error : WATCH_ASK;
 }
 
-/* After a report: a knote that was refused or left behind may need another item. */
-static void
-watch_after(struct kqueue *kq, int fd, struct knote *kn, bool delivered)
-{
-	bool parked = (kn->kn_status & KN_PARKED) != 0;
-
-	if (delivered && parked && (kn->kn_flags & EV_CLEAR) == 0) {
-		kn->kn_status &= (uint8_t)~KN_PARKED;
-		watch_update(kq, fd, NULL);
-	} else if (!delivered && (parked || (watch_want(kn) & WATCH_ONESHOT) != 0)) {
-		watch_update(kq, fd, (watch_want(kn) & WATCH_ONESHOT) != 0 ? kn : NULL);
-	}
-}
-
-/* Whether an item's report is for this knote. */
-static bool
-watch_concerns(const struct watch *w, const struct knote *kn, unsigned lane, uint32_t revents)
-{
-	uint32_t poll = filter_of(kn)->fo_poll;
-
-	return poll != 0 && (kn->kn_status & (KN_FILE | KN_DISABLED)) == 0 &&
-	    watch_lane(w, watch_direction(kn)) == lane &&
-	    (revents & (poll | EPOLLERR | EPOLLHUP)) != 0;
-}
-
-/*
- * Strays of this number go.  What else goes with them is the item of its owner
- * of today, if there is a duplicate of that: it is made again.
- */
-static void
+void
 watch_remove_stray(struct kqueue *kq, int fd, unsigned lane)
 {
 	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
@@ -456,25 +396,7 @@ watch_remove_stray(struct kqueue *kq, int fd, unsigned lane)
 		(void)watch_set(kq, fd, w, lane, bits, false);
 }
 
-/* The watch whose item epoll reports; NULL if it is void. */
-static struct watch *
-watch_reported(struct kqueue *kq, unsigned lane, uint64_t tag)
-{
-	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)tag);
-
-	if (w != NULL && w->w_gen[lane] == tag >> 32)
-		return w;
-	if (kq->kq_suspect)
-		watch_remove_stray(kq, (int)(uint32_t)tag, lane);
-	return NULL;
-}
-
-/*
- * Where closes are not seen: whether the item that reports is still that of the
- * descriptor at this number; if not, its registrations go.  A level is armed
- * again (MOD), an edge must not be (ADD finds it there).
- */
-static bool
+bool
 watch_verify_unseen(struct kqueue *kq, int fd, struct watch *w, unsigned lane)
 {
 	unsigned bits = w->w_armed[lane] & ~WATCH_PRESENT;
@@ -500,113 +422,4 @@ watch_verify_unseen(struct kqueue *kq, int fd, struct watch *w, unsigned lane)
 			watch_remove_stray(kq, fd, lane);
 	}
 	return there;
-}
-
-static inline bool
-watch_verify(struct kqueue *kq, int fd, struct watch *w, unsigned lane)
-{
-	return (!watch_blind() && !kq->kq_suspect) || watch_verify_unseen(kq, fd, w, lane);
-}
-
-/* The first knote of the watch becomes its last, so that the others have their turn. */
-static void
-watch_rotate(struct kqueue *kq, struct watch *w)
-{
-	struct knote *first = knote_at(&kq->kq_pool, w->w_knotes), *last = first;
-
-	while (last->kn_next != 0)
-		last = knote_at(&kq->kq_pool, last->kn_next);
-	if (last == first)
-		return;
-	w->w_knotes = first->kn_next;
-	first->kn_next = 0;
-	last->kn_next = first->kn_slot;
-}
-
-/* A report comes twice in a call, or there is no room: an edge must not be lost. */
-static void
-watch_put_off(struct kqueue *kq, int fd, struct watch *w, struct knote *kn)
-{
-	if ((watch_want(kn) & WATCH_MODE) != 0)
-		watch_update(kq, fd, kn);
-	else
-		watch_rotate(kq, w);
-}
-
-void
-watch_report(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
-    struct eventlist *out, int room)
-{
-	struct watch *w = watch_reported(kq, lane, tag);
-	int fd = (int)(uint32_t)tag, before = out->el_count;
-	struct knote *kn;
-
-	if (w == NULL || !watch_verify(kq, fd, w, lane))
-		return;
-	if ((w->w_armed[lane] & WATCH_ONESHOT) != 0)
-		w->w_armed[lane] = WATCH_PRESENT;
-	if (w->w_call != kq->kq_call)
-		w->w_called = 0;
-	else if ((w->w_called & 1u << lane) != 0)
-		room = 0;
-	w->w_call = kq->kq_call;
-	w->w_called |= (uint8_t)(1u << lane);
-	for (uint32_t slot = w->w_knotes, next; slot != 0; slot = next) {
-		kn = knote_at(&kq->kq_pool, slot);
-		next = kn->kn_next;
-		if (!watch_concerns(w, kn, lane, revents))
-			continue;
-		if ((w->w_lane & WATCH_SHARED(watch_direction(kn))) != 0) {
-			knote_activate(kq, kn);
-			continue;
-		}
-		if (out->el_count - before >= room) {
-			watch_put_off(kq, fd, w, kn);
-			break;
-		}
-		if (knote_deliver(kq, kn, revents, out)) {
-			if (kn->kn_filter != 0)
-				watch_after(kq, fd, kn, true);
-		} else {
-			watch_after(kq, fd, kn, false);
-		}
-	}
-}
-
-void
-watch_hold(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents)
-{
-	struct watch *w = watch_reported(kq, lane, tag);
-
-	if (w != NULL && (w->w_armed[lane] & WATCH_MODE) != 0)
-		watch_count(kq, lane, tag, revents);
-}
-
-int
-watch_count(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents)
-{
-	struct watch *w = watch_reported(kq, lane, tag);
-	struct kevent scratch;
-	struct knote *kn;
-	int count = 0;
-
-	if (w == NULL || !watch_verify(kq, (int)(uint32_t)tag, w, lane))
-		return 0;
-	if ((w->w_armed[lane] & WATCH_ONESHOT) != 0)
-		w->w_armed[lane] = WATCH_PRESENT;
-	for (uint32_t slot = w->w_knotes; slot != 0; slot = kn->kn_next) {
-		kn = knote_at(&kq->kq_pool, slot);
-		if (!watch_concerns(w, kn, lane, revents))
-			continue;
-		memset(&scratch, 0, sizeof(scratch));
-		if ((w->w_lane & WATCH_SHARED(watch_direction(kn))) != 0)
-			knote_activate(kq, kn);		/* counted where it goes */
-		else if (!filter_of(kn)->fo_event(kq, kn, revents, &scratch))
-			watch_after(kq, (int)(uint32_t)tag, kn, false);
-		else if ((watch_want(kn) & WATCH_MODE) == 0)
-			count++;
-		else
-			knote_activate(kq, kn);
-	}
-	return count;
 }

@@ -27,7 +27,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct eventlist;
 struct knote;
 struct kqueue;
 
@@ -74,8 +73,11 @@ bool	watch_shared(struct kqueue *kq, const struct knote *kn);
  * Makes epoll's items what the watch's enabled knotes need now.  again: also
  * have the kernel look at the condition again for the direction of kn.  0 or
  * -errno: EPERM the descriptor cannot be polled, ENOENT or EBADF it is another
- * one by now, or none.
+ * one by now, or none.  If kn shares its item, a word on what comes of it: epoll
+ * is about to tell all of them, or kn alone is to look for itself.
  */
+#define WATCH_TOLD	1
+#define WATCH_ASK	2
 int	watch_update(struct kqueue *kq, int fd, struct knote *again);
 
 /* What the descriptor is, to be kept in w_kind; FD_UNKNOWN: it was closed unseen. */
@@ -92,22 +94,6 @@ void	watch_void(struct watch *w);
 
 /* A knote leaves the watch (it is out of the chain): events under way become void. */
 void	watch_forget(struct kqueue *kq, int fd, struct knote *kn);
-
-/*
- * Epoll reports an item of a lane: delivers what its knotes have to say, as far
- * as out has room.  An item is reported once in a call.
- */
-void	watch_report(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
-	    struct eventlist *out, int room);
-
-/*
- * The same, but nothing is delivered: how many level-triggered knotes are ready.
- * Others are activated, since epoll will not report them again.
- */
-int	watch_count(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents);
-
-/* The same for what epoll will not report again only. */
-void	watch_hold(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents);
 
 /*
  * The watch of a descriptor that is to be changed or may have been closed:

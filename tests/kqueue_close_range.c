@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Linux before 5.9, or a sandbox, refuses close_range(2): what it did not close stays registered. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "harness.h"
+
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* musl declares neither. */
+int	close_range(unsigned int first, unsigned int last, int flags);
+void	closefrom(int first);
+
+static int kq, fds[2];
+
+/* From here on the system call fails with error, in this process. */
+static void
+refuse(unsigned int number, unsigned int error)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = sizeof(filter) / sizeof(filter[0]), .filter = filter };
+
+	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+static void
+begin(void)
+{
+	kq = queue();
+	pair(PAIR_UNIX, fds);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_WRITE, EV_ADD | EV_DISABLE, 0, 0, NULL), 0);
+}
+
+static void
+check_refused(int error)
+{
+	begin();
+	refuse(SYS_close_range, (unsigned int)error);
+	errno = 0;
+	ck_assert_int_eq(close_range((unsigned int)fds[0], ~0u, 0), -1);
+	ck_assert_int_eq(errno, error);
+	put(fds[1], 1);
+	event_of(kq, (uintptr_t)fds[0], EVFILT_READ);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_WRITE, EV_ENABLE, 0, 0, NULL), 0);
+	event_of(kq, (uintptr_t)fds[0], EVFILT_WRITE);
+	close_pair(fds);
+	close(kq);
+}
+
+START_TEST(kqueue_close_range__refused_it_leaves_the_registrations)
+{
+	check_refused(ENOSYS);
+}
+END_TEST
+
+START_TEST(kqueue_close_range__forbidden_it_leaves_the_registrations)
+{
+	check_refused(EPERM);
+}
+END_TEST
+
+/* A queue in the range is one as before, too. */
+START_TEST(kqueue_close_range__refused_it_leaves_the_queue)
+{
+	begin();
+	refuse(SYS_close_range, ENOSYS);
+	ck_assert_int_eq(close_range((unsigned int)kq, (unsigned int)kq, 0), -1);
+	put(fds[1], 1);
+	event_of(kq, (uintptr_t)fds[0], EVFILT_READ);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
+/* closefrom() does without, and knows of what is open above a limit that was lowered. */
+START_TEST(kqueue_close_range__closefrom_closes_all_the_same)
+{
+	struct rlimit limit;
+	int first, high;
+
+	begin();
+	ck_assert_int_eq(change(kq, 1, EVFILT_TIMER, EV_ADD, NOTE_SECONDS, 1000, NULL), 0);
+	first = fcntl(fds[0], F_DUPFD, 400);
+	high = fcntl(fds[0], F_DUPFD, 700);
+	ck_assert_int_eq(first, 400);
+	ck_assert_int_eq(high, 700);
+	ck_assert_int_eq(change(kq, (uintptr_t)high, EVFILT_WRITE, EV_ADD, 0, 0, NULL), 0);
+	event_of(kq, (uintptr_t)high, EVFILT_WRITE);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = 500;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	refuse(SYS_close_range, ENOSYS);
+	errno = EDOM;
+	closefrom(first);
+	ck_assert_int_eq(errno, EDOM);
+	ck_assert_int_eq(fcntl(first, F_GETFD), -1);
+	ck_assert_int_eq(fcntl(high, F_GETFD), -1);
+	no_event(kq);
+	ck_assert_int_eq(change(kq, 2, EVFILT_TIMER, EV_ADD | EV_ONESHOT, 0, 1, NULL), 0);
+	event_of(kq, 2, EVFILT_TIMER);
+	put(fds[1], 1);
+	event_of(kq, (uintptr_t)fds[0], EVFILT_READ);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
+HARNESS_MAIN("kqueue_close_range",
+    kqueue_close_range__refused_it_leaves_the_registrations,
+    kqueue_close_range__forbidden_it_leaves_the_registrations,
+    kqueue_close_range__refused_it_leaves_the_queue,
+    kqueue_close_range__closefrom_closes_all_the_same)
