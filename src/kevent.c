@@ -25,6 +25,9 @@
  */
 #define KEVENT_STACK	256
 
+/* At most so many at a time: nobody's array is touched far beyond what is put into it. */
+#define KEVENT_MOST	8192
+
 /* Addresses below this are nobody's: a null pointer, perhaps with an index. */
 #define KEVENT_PAGE	4096
 
@@ -126,8 +129,8 @@ kevent_left(const struct call *call)
 
 /*
  * Where epoll shall put its reports, for what room is left.  In the caller's
- * array there are no more than half as many as there is room: each may be good
- * for two events, which must not reach the reports that are still to be read.
+ * array they have the second half of what of it is used: each may be good for two
+ * events, which must not reach the reports that are still to be read.
  */
 static void
 kevent_place_items(struct call *call)
@@ -137,8 +140,11 @@ kevent_place_items(struct call *call)
 	call->nitems = left;
 	call->items = call->stack;
 	if (left > KEVENT_STACK) {
+		if (left > 2 * KEVENT_MOST)
+			left = 2 * KEVENT_MOST;
 		call->nitems = (left + 1) / 2;
-		call->items = (struct epoll_event *)eventlist_end(&call->out) - call->nitems;
+		call->items = (struct epoll_event *)eventlist_at(&call->out,
+		    call->out.el_count + left) - call->nitems;
 	}
 }
 
@@ -225,7 +231,7 @@ static int
 kevent_share(struct call *call)
 {
 	uint32_t ready = atomic_load_explicit(&call->kq->kq_nready, memory_order_relaxed);
-	int share = (call->out.el_room + 1) / 2;
+	int share = call->out.el_room - call->out.el_room / 2;
 
 	if (call->out.el_room == 1)
 		share = call->kq->kq_turn = !call->kq->kq_turn;
