@@ -432,7 +432,7 @@ knote_change(struct kqueue *kq, struct kevent *kev, const struct ext *ext)
 		return -EINVAL;
 	if (fo->fo_answer != NULL)
 		return knote_answer(fo, kev);
-	if (fo->fo_fd && (kev->ident > INT_MAX))
+	if (fo->fo_fd && (kev->ident > INT_MAX || fdtable_hidden((int)kev->ident)))
 		return -EBADF;
 	if (fo->fo_fd)
 		watch_check(kq, (int)kev->ident);

@@ -434,7 +434,7 @@ kqueue_adopt(int fd)
 	struct fdentry *entry;
 	int saved = errno;
 
-	if (fd < 0 || kqueue_first() == NULL)
+	if (fd < 0 || kqueue_first() == NULL || fdtable_hidden(fd))
 		return NULL;
 	kq = kqueue_of_duplicate(fd);
 	entry = kq == NULL ? NULL : fdtable_get(fd);
