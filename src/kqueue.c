@@ -363,6 +363,9 @@ kqueue_of_duplicate(int fd)
 	FILE *info;
 	int tfd;
 
+	/* Another process's queue may look the same, but has that process's bell. */
+	if (!kqueue_at(fd))
+		return NULL;
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
 	info = fopen(path, "re");
 	if (info == NULL)
