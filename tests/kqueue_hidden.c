@@ -134,6 +134,9 @@ START_TEST(kqueue_hidden__close_range_passes_over_them)
 	begin();
 	ck_assert_int_gt(hidden(numbers), 0);
 	ck_assert_int_eq(close_range((unsigned int)numbers[0], ~0u, 0), 0);
+	check_works();
+	/* With a table of descriptors for this thread alone, too: it goes on to use the queue. */
+	ck_assert_int_eq(close_range((unsigned int)numbers[0], ~0u, CLOSE_RANGE_UNSHARE), 0);
 	end();
 #endif
 }
