@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Everything at once with what may come at any moment: a signal every 100
- * microseconds, or a cancellation that waits for its point.
+ * microseconds, or a cancellation that waits for its point.  And what the
+ * program has set is as it was, whatever goes on.
  */
 #include "harness.h"
 
@@ -340,7 +341,130 @@ START_TEST(disturbed__by_a_cancellation_that_waits)
 }
 END_TEST
 
+/* Everything of a process and its descriptors that a library might be tempted to change. */
+struct settings {
+	uint64_t	mask;
+	struct {
+		void	(*handler)(int);
+		uint64_t mask, flags;
+	} actions[65];
+	mode_t		umask;
+	char		directory[256];
+	int		cancel, type;
+	int		flags[4], mark[2], inline_oob[2];
+	off_t		offset;
+	struct itimerval timers[3];
+};
+
+/* A set of signals has room for more than there are, which nobody fills in. */
+static uint64_t
+bits_of(const sigset_t *set)
+{
+	uint64_t bits = 0;
+
+	for (int signo = 1; signo < 65; signo++)
+		if (sigismember(set, signo) == 1)
+			bits |= UINT64_C(1) << (signo - 1);
+	return bits;
+}
+
+static void
+settings_get(struct settings *now, const struct scene *s)
+{
+	const int fds[4] = { s->fds[0], s->fds[1], s->file, s->dir };
+	socklen_t len = sizeof(int);
+	struct sigaction action;
+	sigset_t mask;
+
+	memset(now, 0, sizeof(*now));
+	ck_assert_int_eq(pthread_sigmask(SIG_BLOCK, NULL, &mask), 0);
+	now->mask = bits_of(&mask);
+	for (int signo = 1; signo < 65; signo++) {
+		if (sigaction(signo, NULL, &action) == -1)
+			continue;
+		now->actions[signo].handler = action.sa_handler;
+		now->actions[signo].mask = bits_of(&action.sa_mask);
+		now->actions[signo].flags = (unsigned)action.sa_flags & (SA_RESTART | SA_NODEFER | SA_SIGINFO |
+		    SA_ONSTACK | SA_RESETHAND | SA_NOCLDSTOP | SA_NOCLDWAIT);
+	}
+	now->umask = umask(0);
+	umask(now->umask);
+	ck_assert_ptr_nonnull(getcwd(now->directory, sizeof(now->directory)));
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &now->cancel);
+	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &now->type);
+	for (int i = 0; i < 4; i++)
+		now->flags[i] = fcntl(fds[i], F_GETFL) << 1 | fcntl(fds[i], F_GETFD);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(getsockopt(fds[i], SOL_SOCKET, SO_RCVLOWAT, &now->mark[i], &len), 0);
+		ck_assert_int_eq(getsockopt(fds[i], SOL_SOCKET, SO_OOBINLINE, &now->inline_oob[i], &len), 0);
+	}
+	now->offset = lseek(s->file, 0, SEEK_CUR);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(getitimer(i, &now->timers[i]), 0);
+}
+
+/* The program's settings stay its own: before, while and after all of it is watched. */
+START_TEST(disturbed__is_none_of_the_programs_settings)
+{
+	static const struct timespec some = { 1, 0 };
+	struct settings before, while_watched, after;
+	struct scene s;
+
+	handle(SIGUSR2, SIG_IGN, 0);
+	handle(SIGUSR1, nothing, SA_RESTART | SA_NODEFER);
+	umask(027);
+	scene_begin(&s);
+	ck_assert_int_eq(fcntl(s.fds[0], F_SETFL, O_NONBLOCK), 0);
+	ck_assert_int_eq(setsockopt(s.fds[0], SOL_SOCKET, SO_RCVLOWAT, &(int){ 2 }, sizeof(int)), 0);
+	settings_get(&before, &s);
+	errno = ETXTBSY;
+	play(&s, 3, &some);
+	ck_assert_int_eq(change(s.kq, (uintptr_t)s.fds[0], EVFILT_READ, EV_ADD, NOTE_LOWAT, 100, NULL), 0);
+	ck_assert_int_eq(change(s.kq, (uintptr_t)s.fds[0], EVFILT_EXCEPT, EV_ADD, NOTE_OOB, 0, NULL), 0);
+	ck_assert_int_eq(change(s.kq, (uintptr_t)s.file, EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	ck_assert_int_eq(change(s.kq, SIGUSR1, EVFILT_SIGNAL, EV_ADD, 0, 0, NULL), 0);
+	settings_get(&while_watched, &s);
+	ck_assert_int_eq(close(s.kq), 0);
+	ck_assert_int_eq(close(s.inner), 0);
+	settings_get(&after, &s);
+	ck_assert_int_eq(memcmp(&before, &while_watched, sizeof(before)), 0);
+	ck_assert_int_eq(memcmp(&before, &after, sizeof(before)), 0);
+	scene_end(&s);
+}
+END_TEST
+
+/* A close() that is cancelled has closed nothing, and nothing is forgotten. */
+static void *
+close_cancelled(void *arg)
+{
+	pthread_cancel(pthread_self());
+	close(*(int *)arg);
+	return NULL;
+}
+
+START_TEST(disturbed__by_a_cancelled_close)
+{
+	int kq = queue(), fds[2];
+	pthread_t thread;
+	void *result;
+
+	pair(PAIR_UNIX, fds);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(pthread_create(&thread, NULL, close_cancelled, i == 0 ? &fds[0] : &kq), 0);
+		ck_assert_int_eq(pthread_join(thread, &result), 0);
+		ck_assert_ptr_eq(result, PTHREAD_CANCELED);
+		put(fds[1], 1);
+		event_of(kq, (uintptr_t)fds[0], EVFILT_READ);
+	}
+	close_pair(fds);
+	ck_assert_int_eq(close(kq), 0);
+}
+END_TEST
+
 HARNESS_MAIN("disturbed",
+    disturbed__is_none_of_the_programs_settings,
+    disturbed__by_a_cancelled_close,
     disturbed__by_a_signal_every_100_us,
     disturbed__by_a_signal_that_restarts_calls,
     disturbed__by_a_handler_that_opens_and_closes,

@@ -259,6 +259,46 @@ START_TEST(scarce__waiting_needs_no_descriptor)
 }
 END_TEST
 
+/* No memory: an ordinary error, nothing is lost, and it goes on when there is some. */
+START_TEST(scarce__memory)
+{
+	struct rlimit limit, before;
+	int kq = queue(), error = 0;
+	uintptr_t n = 0;
+	long pages = 0;
+	FILE *statm;
+
+	pair(PAIR_UNIX, fds);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+	ck_assert_ptr_nonnull(statm = fopen("/proc/self/statm", "r"));
+	ck_assert_int_eq(fscanf(statm, "%ld", &pages), 1);
+	fclose(statm);
+	ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
+	limit = before;
+	limit.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+	while (error == 0 && n < 1000000)
+		error = change(kq, n++, EVFILT_USER, EV_ADD, 0, 0, NULL);
+	for (int i = 0; i < 100; i++)
+		change(kq, n + (uintptr_t)i, i % 2 == 0 ? EVFILT_TIMER : EVFILT_USER, EV_ADD, 0, 1000000, NULL);
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
+	ck_assert_msg(error == ENOMEM, "after %ju registrations: %s", (uintmax_t)n, strerror(error));
+	ck_assert_int_eq(change(kq, n - 1, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), ENOENT);
+	for (uintptr_t i = 0; i < n - 1; i++) {
+		ck_assert_int_eq(change(kq, i, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), 0);
+		event_of(kq, i, EVFILT_USER);
+		ck_assert_int_eq(change(kq, i, EVFILT_USER, EV_DELETE, 0, 0, NULL), 0);
+	}
+	put(fds[1], 1);
+	event_of(kq, (uintptr_t)fds[0], EVFILT_READ);
+	ck_assert_int_eq(change(kq, n, EVFILT_USER, EV_ADD, NOTE_TRIGGER, 0, NULL), 0);
+	event_of(kq, n, EVFILT_USER);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
 HARNESS_MAIN("scarce",
+    scarce__memory,
     scarce__every_descriptor_may_be_missing,
     scarce__waiting_needs_no_descriptor)
