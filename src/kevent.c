@@ -31,8 +31,12 @@
 /* Addresses below this are nobody's: a null pointer, perhaps with an index. */
 #define KEVENT_PAGE	4096
 
-/* The data of no item: epoll has written nothing. */
+/*
+ * The data of no item: epoll has written nothing.  So many places are marked so
+ * before a wait, since a thread that is cancelled in it cannot know their count.
+ */
 #define KEVENT_NO_REPORT	UINT64_MAX
+#define KEVENT_MARKED	16
 
 /* One call under way. */
 struct call {
@@ -325,6 +329,20 @@ kevent_until(int64_t deadline)
 /* Times beyond a century are for ever. */
 #define KEVENT_FOREVER	(INT64_C(100) * 366 * 24 * 3600)
 
+/*
+ * The program took the number of our epoll meanwhile: what was waited for may
+ * have been this epoll, or whatever the program put there.
+ */
+static int
+kevent_wait_moved(struct call *call, int n, int *error)
+{
+	if (n > 0)
+		kqueue_rescan(call->kq);
+	else if (*error != -EINTR)
+		*error = 0;
+	return kqueue_poll(call->kq->kq_ep, call->items, call->nitems);
+}
+
 static int
 kevent_wait(struct call *call, const struct timespec *timeout)
 {
@@ -332,7 +350,7 @@ kevent_wait(struct call *call, const struct timespec *timeout)
 	struct timespec left;
 	int64_t deadline = 0;
 	unsigned silent;
-	int n, error;
+	int n, error, ep;
 
 	if (timeout != NULL && timeout->tv_sec > KEVENT_FOREVER)
 		timeout = NULL;
@@ -341,17 +359,19 @@ kevent_wait(struct call *call, const struct timespec *timeout)
 		    timeout->tv_nsec;
 	for (;;) {
 		kevent_place_items(call);
-		call->items[0].data.u64 = KEVENT_NO_REPORT;
-		if (call->nitems > 1)
-			call->items[1].data.u64 = KEVENT_NO_REPORT;
+		for (int i = 0; i < call->nitems && i < KEVENT_MARKED; i++)
+			call->items[i].data.u64 = KEVENT_NO_REPORT;
 		silent = sigaction_silent();
-		n = kevent_wait_for(kq->kq_ep, call->items, call->nitems, timeout);
+		ep = kq->kq_ep;
+		n = kevent_wait_for(ep, call->items, call->nitems, timeout);
 		error = n < 0 ? -errno : 0;
 		if (n == 0)
 			return 0;
 		kqueue_lock(kq);
 		if (!kqueue_is_open(kq))
 			error = -EBADF;
+		else if (ep != kq->kq_ep)
+			n = kevent_wait_moved(call, n, &error);
 		else if (error == -EINTR)
 			n = kqueue_poll(kq->kq_ep, call->items, call->nitems);
 		if (n > 0)
@@ -377,15 +397,19 @@ kevent_cancelled(void *arg)
 {
 	struct call *call = arg;
 	struct kqueue *kq = call->kq;
+	int n = 0;
 
-	if (call->items[0].data.u64 != KEVENT_NO_REPORT) {
+	while (n < call->nitems && n < KEVENT_MARKED && call->items[n].data.u64 != KEVENT_NO_REPORT)
+		n++;
+	if (n > 0) {
 		kqueue_lock(kq);
 		if (!kqueue_is_open(kq))
 			;
-		else if (call->nitems == 1 || call->items[1].data.u64 == KEVENT_NO_REPORT)
-			kqueue_put_back(kq, &call->items[0]);
-		else
+		else if (n == KEVENT_MARKED && n < call->nitems)
 			kqueue_rescan(kq);
+		else
+			for (int i = 0; i < n; i++)
+				kqueue_put_back(kq, &call->items[i]);
 		kqueue_unlock(kq);
 	}
 	kqueue_leave(kq);

@@ -124,7 +124,9 @@ knote_rescan(struct kqueue *kq)
 		kn = knote_at(&kq->kq_pool, slot);
 		if (kn->kn_filter == 0 || (kn->kn_status & KN_DISABLED) != 0)
 			continue;
-		if (knote_polled(filter_of(kn), kn))
+		if (filter_of(kn)->fo_again != NULL)
+			filter_of(kn)->fo_again(kq, kn);
+		else if (knote_polled(filter_of(kn), kn))
 			watch_update(kq, (int)kn->kn_ident, kn);
 		else
 			knote_look(kq, filter_of(kn), kn);
