@@ -29,12 +29,11 @@ eventlist_left(const struct eventlist *list)
 	return list->el_room - list->el_count;
 }
 
-/* Where the array ends. */
+/* Where entry i begins. */
 static inline void *
-eventlist_end(const struct eventlist *list)
+eventlist_at(const struct eventlist *list, int i)
 {
-	return list->el_wide ? (void *)(list->el_kevent64 + list->el_room) :
-	    (void *)(list->el_kevent + list->el_room);
+	return list->el_wide ? (void *)(list->el_kevent64 + i) : (void *)(list->el_kevent + i);
 }
 
 /* Entry i, which need not be aligned; -EINVAL if it is too wide for this machine. */

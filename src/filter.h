@@ -76,6 +76,9 @@ struct filterops {
 	/* For knotes with KN_LOOK: did something happen that no source tells? */
 	bool	(*fo_look)(struct kqueue *, struct knote *);
 
+	/* What the source reported may have been lost with a cancelled thread.  May be NULL. */
+	void	(*fo_again)(struct kqueue *, struct knote *);
+
 	/* *out was delivered and the knote stays: go on from there.  May be NULL. */
 	void	(*fo_delivered)(struct kqueue *, struct knote *, const struct kevent *out);
 

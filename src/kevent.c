@@ -27,6 +27,9 @@
  */
 #define KEVENT_STACK	256
 
+/* At most so many at a time: nobody's array is touched far beyond what is put into it. */
+#define KEVENT_MOST	8192
+
 /* Addresses below this are nobody's: a null pointer, perhaps with an index. */
 #define KEVENT_PAGE	4096
 
@@ -41,8 +44,12 @@
 #define KEVENT_SHORTEST_NAP	1000000
 #define KEVENT_LONGEST_NAP	8000000
 
-/* The data of no item: epoll has written nothing. */
+/*
+ * The data of no item: epoll has written nothing.  So many places are marked so
+ * before a wait, since a thread that is cancelled in it cannot know their count.
+ */
 #define KEVENT_NO_REPORT	UINT64_MAX
+#define KEVENT_MARKED	16
 
 /* One call under way. */
 struct call {
@@ -143,8 +150,8 @@ kevent_left(const struct call *call)
 
 /*
  * Where epoll shall put its reports, for what room is left.  In the caller's
- * array there are no more than half as many as there is room: each may be good
- * for two events, which must not reach the reports that are still to be read.
+ * array they have the second half of what of it is used: each may be good for two
+ * events, which must not reach the reports that are still to be read.
  */
 static void
 kevent_place_items(struct call *call)
@@ -154,8 +161,11 @@ kevent_place_items(struct call *call)
 	call->nitems = left;
 	call->items = call->stack;
 	if (left > KEVENT_STACK) {
+		if (left > 2 * KEVENT_MOST)
+			left = 2 * KEVENT_MOST;
 		call->nitems = (left + 1) / 2;
-		call->items = (struct epoll_event *)eventlist_end(&call->out) - call->nitems;
+		call->items = (struct epoll_event *)eventlist_at(&call->out,
+		    call->out.el_count + left) - call->nitems;
 	}
 }
 
@@ -258,7 +268,7 @@ static int
 kevent_share(struct call *call)
 {
 	uint32_t ready = atomic_load_explicit(&call->kq->kq_nready, memory_order_relaxed);
-	int share = (call->out.el_room + 1) / 2;
+	int share = call->out.el_room - call->out.el_room / 2;
 
 	if (call->out.el_room == 1)
 		share = call->kq->kq_turn = !call->kq->kq_turn;
@@ -401,7 +411,7 @@ kevent_nap(const struct call *call, const struct timespec *timeout, const sigset
  * -errno: EAGAIN if only ignored signals interrupted it.
  */
 static int
-kevent_wait_once(struct call *call, const struct timespec *timeout, bool again)
+kevent_wait_once(struct call *call, int ep, const struct timespec *timeout, bool again)
 {
 	int n = again ? kevent_guard(call) : 0;
 	const sigset_t *mask = call->guarded ? &call->mask : NULL;
@@ -412,7 +422,7 @@ kevent_wait_once(struct call *call, const struct timespec *timeout, bool again)
 		if (call->nap != 0)
 			n = kevent_nap(call, timeout, mask);
 		if (n == 0)
-			n = kevent_wait_for(call->kq->kq_ep, call->items, call->nitems, timeout, mask);
+			n = kevent_wait_for(ep, call->items, call->nitems, timeout, mask);
 		if (n < 0)
 			n = errno == EINTR && silent != sigaction_silent() ? -EAGAIN : -errno;
 	}
@@ -424,6 +434,20 @@ kevent_wait_once(struct call *call, const struct timespec *timeout, bool again)
 /* Times beyond a century are for ever. */
 #define KEVENT_FOREVER	(INT64_C(100) * 366 * 24 * 3600)
 
+/*
+ * The program took the number of our epoll meanwhile: what was waited for may
+ * have been this epoll, or whatever the program put there.
+ */
+static int
+kevent_wait_moved(struct call *call, int n, int *error)
+{
+	if (n > 0)
+		kqueue_rescan(call->kq);
+	else if (*error != -EINTR)
+		*error = 0;
+	return kqueue_poll(call->kq->kq_ep, call->items, call->nitems);
+}
+
 static int
 kevent_wait(struct call *call, const struct timespec *timeout)
 {
@@ -431,7 +455,7 @@ kevent_wait(struct call *call, const struct timespec *timeout)
 	struct timespec left;
 	int64_t deadline = 0;
 	bool again = false;
-	int n, error, late = 0;
+	int n, error, ep, late = 0;
 
 	if (timeout != NULL && timeout->tv_sec > KEVENT_FOREVER)
 		timeout = NULL;
@@ -440,16 +464,18 @@ kevent_wait(struct call *call, const struct timespec *timeout)
 		    timeout->tv_nsec;
 	for (;;) {
 		kevent_place_items(call);
-		call->items[0].data.u64 = KEVENT_NO_REPORT;
-		if (call->nitems > 1)
-			call->items[1].data.u64 = KEVENT_NO_REPORT;
-		n = kevent_wait_once(call, timeout, again);
+		for (int i = 0; i < call->nitems && i < KEVENT_MARKED; i++)
+			call->items[i].data.u64 = KEVENT_NO_REPORT;
+		ep = kq->kq_ep;
+		n = kevent_wait_once(call, ep, timeout, again);
 		error = n < 0 ? n : 0;
 		if (n == 0)
 			return 0;
 		kqueue_lock(kq);
 		if (!kqueue_is_open(kq))
 			error = -EBADF;
+		else if (ep != kq->kq_ep)
+			n = kevent_wait_moved(call, n, &error);
 		else if (error == -EINTR || error == -EAGAIN)
 			n = kqueue_poll(kq->kq_ep, call->items, call->nitems);
 		if (n > 0 && !again)
@@ -481,16 +507,20 @@ kevent_cancelled(void *arg)
 {
 	struct call *call = arg;
 	struct kqueue *kq = call->kq;
+	int n = 0;
 
 	kevent_unguard(call);
-	if (call->items[0].data.u64 != KEVENT_NO_REPORT) {
+	while (n < call->nitems && n < KEVENT_MARKED && call->items[n].data.u64 != KEVENT_NO_REPORT)
+		n++;
+	if (n > 0) {
 		kqueue_lock(kq);
 		if (!kqueue_is_open(kq))
 			;
-		else if (call->nitems == 1 || call->items[1].data.u64 == KEVENT_NO_REPORT)
-			kqueue_put_back(kq, &call->items[0]);
-		else
+		else if (n == KEVENT_MARKED && n < call->nitems)
 			kqueue_rescan(kq);
+		else
+			for (int i = 0; i < n; i++)
+				kqueue_put_back(kq, &call->items[i]);
 		kqueue_unlock(kq);
 	}
 	kqueue_leave(kq);

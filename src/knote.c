@@ -149,7 +149,9 @@ knote_rescan(struct kqueue *kq)
 		kn = knote_at(&kq->kq_pool, slot);
 		if (kn->kn_filter == 0 || (kn->kn_status & KN_DISABLED) != 0)
 			continue;
-		if (knote_polled(filter_of(kn), kn))
+		if (filter_of(kn)->fo_again != NULL)
+			filter_of(kn)->fo_again(kq, kn);
+		else if (knote_polled(filter_of(kn), kn))
 			knote_poll(kq, filter_of(kn), kn);
 		else
 			knote_look(kq, filter_of(kn), kn);
@@ -492,7 +494,7 @@ knote_change(struct kqueue *kq, struct kevent *kev, const struct ext *ext)
 		return -EINVAL;
 	if (fo->fo_answer != NULL)
 		return knote_answer(fo, kev);
-	if (fo->fo_fd && (kev->ident > INT_MAX))
+	if (fo->fo_fd && (kev->ident > INT_MAX || fdtable_hidden((int)kev->ident)))
 		return -EBADF;
 	if (fo->fo_fd)
 		watch_check(kq, (int)kev->ident);

@@ -397,6 +397,9 @@ kqueue_of_duplicate(int fd)
 	FILE *info;
 	int tfd;
 
+	/* Another process's queue may look the same, but has that process's bell. */
+	if (!kqueue_at(fd))
+		return NULL;
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
 	info = fopen(path, "re");
 	if (info == NULL)
@@ -466,11 +469,14 @@ kqueue_adopt(int fd)
 {
 	struct kqueue *kq;
 	struct fdentry *entry;
-	int saved = errno;
+	int saved = errno, cancel;
 
-	if (fd < 0 || kqueue_first() == NULL)
+	if (fd < 0 || kqueue_first() == NULL || fdtable_hidden(fd))
 		return NULL;
+	/* Reading a file is a cancellation point, and the number would be counted for ever. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	kq = kqueue_of_duplicate(fd);
+	pthread_setcancelstate(cancel, NULL);
 	entry = kq == NULL ? NULL : fdtable_get(fd);
 	errno = saved;
 	if (kq == NULL)

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/syscall.h>
@@ -243,12 +244,21 @@ static void by_close(int fd) { close(fd); }
 static void by_fclose(int fd) { fclose(fdopen(fd, "r")); }
 #ifdef CLOSE_RANGE_UNSHARE
 static void by_close_range(int fd) { close_range((unsigned int)fd, (unsigned int)fd, 0); }
+/* Nobody shares the table of this process, so nothing is to be unshared. */
+static void
+by_close_range_unshare(int fd)
+{
+	if (threads() == 1)
+		close_range((unsigned int)fd, (unsigned int)fd, CLOSE_RANGE_UNSHARE);
+	else
+		close(fd);
+}
 #endif
 
 static const struct { const char *name; void (*close)(int); } ways[] = {
 	{ "close", by_close }, { "dup2", by_dup2 }, { "dup3", by_dup3 }, { "fclose", by_fclose },
 #ifdef CLOSE_RANGE_UNSHARE
-	{ "close_range", by_close_range },
+	{ "close_range", by_close_range }, { "close_range, unsharing", by_close_range_unshare },
 #endif
 };
 
@@ -309,6 +319,54 @@ START_TEST(kqueue_close__is_a_cancellation_point)
 	}
 	event_of(kq, (uintptr_t)fds[0], EVFILT_READ);
 	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+START_TEST(kqueue_close__closefrom_removes_registrations)
+{
+	enum { FROM = 1000 };	/* above what the test may have inherited, below the library's own */
+	int kq = queue(), fds[2];
+
+	pair(PAIR_UNIX, fds);
+	put(fds[1], 1);
+	ck_assert_int_eq(dup2(fds[0], FROM), FROM);
+	ck_assert_int_eq(change(kq, FROM, EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	event_of(kq, FROM, EVFILT_READ);
+	closefrom(FROM);
+	no_event(kq);
+	ck_assert(!readable(kq, 0));
+	ck_assert_int_eq(change(kq, FROM, EVFILT_READ, EV_DELETE, 0, 0, NULL), EBADF);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+#endif
+
+START_TEST(kqueue_close__pclose_removes_registrations)
+{
+	FILE *stream = popen("cat >/dev/null", "w");
+	int kq = queue(), fd, copy;
+
+	ck_assert_ptr_nonnull(stream);
+	fd = fileno(stream);
+	ck_assert_int_ge(copy = fcntl(fd, F_DUPFD_CLOEXEC, 50), 0);
+	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_WRITE, EV_ADD, 0, 0, NULL), 0);
+	event_of(kq, (uintptr_t)fd, EVFILT_WRITE);
+	/* cat ends with the last number of the pipe, so pclose() waits until the copy goes. */
+	pid_t child = fork();
+	if (child == 0) {
+		close(fd);
+		nap(50);
+		_exit(0);
+	}
+	close(copy);
+	ck_assert_int_eq(pclose(stream), 0);
+	ck_assert_int_eq(waitpid(child, NULL, 0), child);
+	no_event(kq);
+	ck_assert(!readable(kq, 0));
+	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_WRITE, EV_DELETE, 0, 0, NULL), EBADF);
 	close(kq);
 }
 END_TEST
@@ -522,6 +580,10 @@ HARNESS_MAIN("kqueue_close", LINUX_TESTS
     kqueue_close__kind_of_descriptor_may_change,
     kqueue_close__every_way_to_close_removes_registrations,
     kqueue_close__is_a_cancellation_point,
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+    kqueue_close__closefrom_removes_registrations,
+#endif
+    kqueue_close__pclose_removes_registrations,
     kqueue_close__closedir_removes_registrations,
     kqueue_close__freopen_removes_registrations,
     kqueue_close__two_queues_both_forget,

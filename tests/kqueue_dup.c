@@ -116,6 +116,95 @@ START_TEST(kqueue_dup__duplicate_of_a_duplicate_is_the_queue)
 }
 END_TEST
 
+/* Hands a descriptor over a socket. */
+static void
+hand(int socket, int fd)
+{
+	union { struct cmsghdr head; char room[CMSG_SPACE(sizeof(int))]; } control;
+	struct iovec byte = { .iov_base = &control, .iov_len = 1 };
+	struct msghdr message = {
+		.msg_iov = &byte, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
+
+	memset(&control, 0, sizeof(control));
+	control.head.cmsg_len = CMSG_LEN(sizeof(int));
+	control.head.cmsg_level = SOL_SOCKET;
+	control.head.cmsg_type = SCM_RIGHTS;
+	memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+	ck_assert_int_eq(sendmsg(socket, &message, 0), 1);
+}
+
+static int
+take(int socket)
+{
+	union { struct cmsghdr head; char room[CMSG_SPACE(sizeof(int))]; } control;
+	char byte;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr message = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
+	int fd = -1;
+
+	ck_assert_int_eq(recvmsg(socket, &message, 0), 1);
+	memcpy(&fd, CMSG_DATA(&control.head), sizeof(fd));
+	return fd;
+}
+
+/* A queue that comes over a socket: the process's own is found again, whatever its number. */
+START_TEST(kqueue_dup__handed_over_in_the_process_is_the_queue)
+{
+	int fds[2], kq = queue(), copy;
+
+	pair(PAIR_UNIX, fds);
+	ck_assert_int_eq(change(kq, 1, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+	hand(fds[1], kq);
+	copy = take(fds[0]);
+	ck_assert_int_eq(change(copy, 1, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), 0);
+	event_of(kq, 1, EVFILT_USER);
+	ck_assert_int_eq(close(kq), 0);
+	no_event(copy);
+	ck_assert_int_eq(close(copy), 0);
+	close_pair(fds);
+}
+END_TEST
+
+/*
+ * Two processes that are alike in everything, each with one queue: that of the
+ * other is none here, least of all the process's own.
+ */
+START_TEST(kqueue_dup__handed_over_by_another_process_is_none)
+{
+	struct kevent event;
+	int fds[2], status;
+	pid_t pids[2];
+
+	pair(PAIR_UNIX, fds);
+	for (int i = 0; i < 2; i++) {
+		pids[i] = fork();
+		if (pids[i] != 0)
+			continue;
+		int kq = queue(), other;
+
+		ck_assert_int_eq(change(kq, 1, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+		hand(fds[i], kq);
+		other = take(fds[i]);
+		ck_assert_int_eq(change(other, 1, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), EBADF);
+		no_event(kq);
+		ck_assert_int_eq(kevent(other, NULL, 0, &event, 1, &(struct timespec){ 0, 0 }), -1);
+		ck_assert_int_eq(close(other), 0);
+		ck_assert_int_eq(change(kq, 1, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), 0);
+		event_of(kq, 1, EVFILT_USER);
+		ck_assert_int_eq(close(kq), 0);
+		_exit(0);
+	}
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(waitpid(pids[i], &status, 0), pids[i]);
+		ck_assert_msg(status == 0, "process %d: status %#x", i, (unsigned)status);
+	}
+	close_pair(fds);
+}
+END_TEST
+
 /* The waiter came by a number that is closed; the queue is not. */
 START_TEST(kqueue_dup__waiter_stays_while_a_duplicate_does)
 {
@@ -317,6 +406,8 @@ START_TEST(kqueue_dup__vfork_child_changes_nothing)
 END_TEST
 
 HARNESS_MAIN("kqueue_dup",
+    kqueue_dup__handed_over_in_the_process_is_the_queue,
+    kqueue_dup__handed_over_by_another_process_is_none,
     kqueue_dup__duplicate_lives_when_the_first_is_closed,
     kqueue_dup__duplicate_of_a_duplicate_is_the_queue,
     kqueue_dup__waiter_stays_while_a_duplicate_does,

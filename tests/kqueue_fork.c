@@ -240,6 +240,49 @@ START_TEST(kqueue_fork__child_leaks_no_descriptor)
 }
 END_TEST
 
+/* Bytes of address space, which a mapping that nobody can give back goes on to take. */
+static long
+pages_mapped(void)
+{
+	FILE *file = fopen("/proc/self/statm", "re");
+	long pages;
+
+	CHILD_CHECK(file != NULL && fscanf(file, "%ld", &pages) == 1);
+	fclose(file);
+	return pages;
+}
+
+/* Each generation makes a queue with some thousands of registrations, and forks: nothing adds up. */
+START_TEST(kqueue_fork__generations_leak_no_memory)
+{
+	enum { GENERATIONS = 40, MANY = 5000, BYTES_EACH = 80 };
+	long second = 0, page = sysconf(_SC_PAGESIZE);
+	int status;
+	pid_t pid;
+
+	begin();
+	for (int generation = 0; generation < GENERATIONS; generation++) {
+		if ((pid = fork()) != 0) {
+			ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+			if (generation > 0)
+				_exit(status != 0);
+			ck_assert_msg(status == 0, "status %#x", (unsigned)status);
+			end();
+			return;
+		}
+		int own = kqueue();
+
+		CHILD_CHECK(own >= 0);
+		for (uintptr_t i = 0; i < MANY; i++)
+			CHILD_CHECK(change(own, i, EVFILT_USER, EV_ADD, 0, 0, NULL) == 0);
+		if (generation == 1)
+			second = pages_mapped();
+	}
+	CHILD_CHECK((pages_mapped() - second) * page < 3L * MANY * BYTES_EACH);
+	_exit(0);
+}
+END_TEST
+
 START_TEST(kqueue_fork__parents_queue_is_ready_in_the_parent_only)
 {
 	pid_t pid;
@@ -359,6 +402,7 @@ HARNESS_MAIN("kqueue_fork",
     kqueue_fork__child_makes_its_own_queue,
     kqueue_fork__grandchild_makes_its_own_queue,
     kqueue_fork__child_leaks_no_descriptor,
+    kqueue_fork__generations_leak_no_memory,
     kqueue_fork__parents_queue_is_ready_in_the_parent_only,
     kqueue_fork__while_threads_use_the_queue,
     kqueue_fork__vfork_child_closes_its_own_descriptors_only,

@@ -134,6 +134,9 @@ START_TEST(kqueue_hidden__close_range_passes_over_them)
 	begin();
 	ck_assert_int_gt(hidden(numbers), 0);
 	ck_assert_int_eq(close_range((unsigned int)numbers[0], ~0u, 0), 0);
+	check_works();
+	/* With a table of descriptors for this thread alone, too: it goes on to use the queue. */
+	ck_assert_int_eq(close_range((unsigned int)numbers[0], ~0u, CLOSE_RANGE_UNSHARE), 0);
 	end();
 #endif
 }
@@ -337,7 +340,58 @@ START_TEST(kqueue_hidden__queue_is_closed_with_all_the_rest)
 }
 END_TEST
 
+static void *
+wait_for_timers(void *arg)
+{
+	struct timespec timeout = { 0, 20000 };
+	int own = *(const int *)arg, n;
+	struct kevent event;
+
+	for (int i = 0; !stop; i++) {
+		n = kevent(own, NULL, 0, &event, 1, &timeout);
+		ck_assert_msg(n >= 0, "wait %d: %s", i, strerror(errno));
+	}
+	return NULL;
+}
+
+/* The queue's own epoll moves while threads are about to wait for it. */
+START_TEST(kqueue_hidden__epoll_moves_under_waiting_threads)
+{
+	enum { THREADS = 3, ROUNDS = 2000 };
+	int own = queue(), file = open("/dev/null", O_RDWR), at = 0, n = 0;
+	pthread_t thread[THREADS];
+	char path[64], target[64];
+
+	ck_assert_int_eq(change(own, 1, EVFILT_TIMER, EV_ADD, NOTE_USECONDS, 100, NULL), 0);
+	for (int i = 0; i < THREADS; i++)
+		ck_assert_int_eq(pthread_create(&thread[i], NULL, wait_for_timers, &own), 0);
+	for (int round = 0; round < ROUNDS; round++) {
+		/* It moves to the lowest number that is free up there, and back. */
+		for (int fd = at == 0 ? 256 : at; fd < (at == 0 ? 65536 : at + 16); fd++) {
+			snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+			memset(target, 0, sizeof(target));
+			if (readlink(path, target, sizeof(target) - 1) <= 0 || strstr(target, "eventpoll") == NULL)
+				continue;
+			if (at == 0)
+				at = fd - 8;
+			n++;
+			ck_assert_int_eq(dup2(file, fd), fd);
+			ck_assert_int_eq(close(fd), 0);
+			break;
+		}
+	}
+	stop = true;
+	ck_assert_int_ge(n, ROUNDS / 2);
+	for (int i = 0; i < THREADS; i++)
+		ck_assert_int_eq(pthread_join(thread[i], NULL), 0);
+	event_of(own, 1, EVFILT_TIMER);
+	close(own);
+	close(file);
+}
+END_TEST
+
 HARNESS_MAIN("kqueue_hidden",
+    kqueue_hidden__epoll_moves_under_waiting_threads,
     kqueue_hidden__own_descriptors_are_out_of_the_way,
     kqueue_hidden__close_says_they_are_not_open,
     kqueue_hidden__close_range_passes_over_them,

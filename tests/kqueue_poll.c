@@ -380,6 +380,30 @@ START_TEST(kqueue_poll__disabled_registrations_do_not_count)
 }
 END_TEST
 
+/* As deep as the kernel allows; one deeper is refused, and what is there works on. */
+START_TEST(kqueue_poll__deeper_than_the_kernel_allows_is_einval)
+{
+	int queues[12], error = 0, depth;
+
+	queues[0] = queue();
+	for (depth = 1; depth < 12; depth++) {
+		queues[depth] = queue();
+		error = change(queues[depth], (uintptr_t)queues[depth - 1], EVFILT_READ, EV_ADD, 0, 0, NULL);
+		if (error != 0)
+			break;
+	}
+	ck_assert_int_eq(error, EINVAL);
+	ck_assert_int_ge(depth, 3);
+	ck_assert_int_eq(change(queues[depth], (uintptr_t)queues[depth - 1], EVFILT_READ, EV_DELETE, 0, 0, NULL), ENOENT);
+	ck_assert_int_eq(change(queues[0], 1, EVFILT_USER, EV_ADD, NOTE_TRIGGER, 0, NULL), 0);
+	for (int i = 1; i < depth; i++)
+		event_of(queues[i], (uintptr_t)queues[i - 1], EVFILT_READ);
+	no_event(queues[depth]);
+	for (int i = 0; i <= depth; i++)
+		close(queues[i]);
+}
+END_TEST
+
 START_TEST(kqueue_poll__itself_and_cycles_are_einval)
 {
 	int a = queue(), b = queue(), c = queue();
@@ -475,6 +499,7 @@ HARNESS_MAIN("kqueue_poll",
     kqueue_poll__nested_clear_fires_at_every_arrival,
     kqueue_poll__queues_nest_three_deep,
     kqueue_poll__disabled_registrations_do_not_count,
+    kqueue_poll__deeper_than_the_kernel_allows_is_einval,
     kqueue_poll__itself_and_cycles_are_einval,
     kqueue_poll__other_filters_on_a_queue_are_einval,
     kqueue_poll__closing_the_inner_queue_removes_it_from_the_outer,

@@ -75,6 +75,13 @@ proc_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 	knote_activate(kq, kn);
 }
 
+/* The end is reported once. */
+static void
+proc_again(struct kqueue *kq, struct knote *kn)
+{
+	proc_note(kq, kn, 0);
+}
+
 static int
 proc_touch(struct kqueue *kq, struct knote *kn, const struct kevent *kev)
 {
@@ -120,5 +127,6 @@ const struct filterops filter_proc = {
 	.fo_note = proc_note,
 	.fo_touch = proc_touch,
 	.fo_event = proc_event,
+	.fo_again = proc_again,
 	.fo_enable = proc_enable,
 };

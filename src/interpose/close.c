@@ -19,12 +19,16 @@
 #include <limits.h>
 #include <pthread.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 /* musl declares neither, and knows of neither. */
 int	close_range(unsigned first, unsigned last, int flags);
 void	closefrom(int first);
+
+/* CLOSE_RANGE_UNSHARE of <linux/close_range.h>, which may be older. */
+#define CLOSE_UNSHARE	2
 
 static struct {
 	int	(*close)(int);
@@ -73,14 +77,31 @@ close_range_works(void)
 	return close_range_next(~0u, ~0u, 0) == 0;
 }
 
-/* Closes what lies between the library's own, books first: if it cannot, they stay as they are. */
+/* Whether other threads have the same table of descriptors; a link of a directory is its subdirectory. */
+static bool
+close_shares_table(void)
+{
+	int saved = errno;
+	struct stat tasks;
+	bool shares = stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink > 3;
+
+	errno = saved;
+	return shares;
+}
+
+/*
+ * Closes what lies between the library's own, books first: if the kernel cannot, they stay as
+ * they are.  No books if this thread gets a table of its own: what it closes in that is open in
+ * the others'.
+ */
 KQ_WRAPPER int
 close_range(unsigned first, unsigned last, int flags)
 {
 	unsigned end = fdtable_end(), from = first;
+	bool books = flags != CLOSE_UNSHARE || !close_shares_table();
 
 	/* CLOSE_RANGE_CLOEXEC closes nothing yet; other flags are for the kernel to judge. */
-	if (first > last || flags != 0)
+	if (first > last || (flags & ~CLOSE_UNSHARE) != 0)
 		return next.close_range != NULL ? next.close_range(first, last, flags) :
 		    (int)syscall(SYS_close_range, first, last, flags);
 	if (!close_range_works())
@@ -89,14 +110,15 @@ close_range(unsigned first, unsigned last, int flags)
 		if (fdtable_find((int)fd) == NULL) {
 			fd |= FDTABLE_CHUNK - 1;
 		} else if (!fdtable_hidden((int)fd)) {
-			kqueue_descriptor_closes((int)fd);
+			if (books)
+				kqueue_descriptor_closes((int)fd);
 		} else {
-			if (fd > from && close_range_next(from, fd - 1, 0) == -1)
+			if (fd > from && close_range_next(from, fd - 1, flags) == -1)
 				return -1;
 			from = fd + 1;
 		}
 	}
-	return close_range_next(from, last, 0);
+	return close_range_next(from, last, flags);
 }
 
 /* What getdents64(2) writes: no libc's struct dirent on every machine. */
