@@ -4,6 +4,7 @@
 #include "kqueue.h"
 #include "source/inotify.h"
 #include "source/pidfd.h"
+#include "source/procconn.h"
 #include "source/sigaction.h"
 #include "source/timerfd.h"
 
@@ -45,7 +46,11 @@ kqueue_report(struct kqueue *kq, uint64_t tag)
 		inotify_report(kq);
 		break;
 	case SOURCE_KNOTE:
+		procconn_report(kq);	/* what it did before it ended */
 		pidfd_report(kq, SOURCE_SLOT(tag), (uint32_t)(tag >> 32));
+		break;
+	case SOURCE_PROCCONN:
+		procconn_report(kq);
 		break;
 	}
 	return 0;

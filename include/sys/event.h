@@ -140,7 +140,12 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 
 /* EVFILT_PROC.  FreeBSD, but EXITSTATUS: macOS. */
 #define NOTE_EXIT		0x80000000u	/* exited; data: status as of wait(2) */
+#define NOTE_FORK		0x40000000u	/* forked */
+#define NOTE_EXEC		0x20000000u	/* became another program */
 #define NOTE_EXITSTATUS		0x04000000u	/* accepted; the status comes anyway */
+#define NOTE_TRACK		0x00000001u	/* children are registered likewise ... */
+#define NOTE_TRACKERR		0x00000002u	/* ... but one could not be, or may be missing */
+#define NOTE_CHILD		0x00000004u	/* is the child of a tracked one; data: its parent */
 #define NOTE_PCTRLMASK		0xf0000000u	/* where the notes above live */
 #define NOTE_PDATAMASK		0x000fffffu	/* where macOS keeps data */
 
