@@ -39,6 +39,12 @@ proc_set_state(struct knote *kn, uint32_t state)
 	kn->kn_sdata = (int64_t)((uint64_t)state << 32 | (uint32_t)kn->kn_sdata);
 }
 
+static void
+proc_set_status(struct knote *kn, uint32_t state, uint32_t status)
+{
+	proc_set_state(kn, (proc_state(kn) & ~PROC_STATUS) | state | (status & PROC_STATUS));
+}
+
 static bool
 proc_ended(const struct knote *kn)
 {
@@ -120,7 +126,7 @@ static void
 proc_end(struct kqueue *kq, struct knote *kn, uint32_t status)
 {
 	proc_detach(kq, kn);
-	proc_set_state(kn, proc_state(kn) | PROC_ENDED | (status & PROC_STATUS));
+	proc_set_status(kn, PROC_ENDED, status);
 	/* As on FreeBSD: nobody asked for the end, and nothing else will come. */
 	if ((kn->kn_sfflags & PROC_EXIT) == 0 && proc_pending(kn) == 0)
 		knote_remove(kq, kn);
@@ -148,7 +154,7 @@ proc_look(struct kqueue *kq, struct knote *kn)
 static void
 proc_led(struct kqueue *kq, struct knote *kn, uint32_t status)
 {
-	proc_set_state(kn, proc_state(kn) | PROC_LED | (status & PROC_STATUS));
+	proc_set_status(kn, PROC_LED, status);
 	if (!proc_look(kq, kn) && (kn->kn_status & KN_DISABLED) == 0)
 		(void)pidfd_watch(kq, kn);
 }

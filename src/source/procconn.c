@@ -66,6 +66,7 @@ struct procconn {
 	struct watched	*pc_watched;	/* with PROCCONN_ONE */
 	uint32_t	pc_all;		/* how many with PROCCONN_ALL */
 	bool		pc_busy;	/* a report is under way */
+	bool		pc_lost;	/* so must be looked for */
 	bool		pc_stale;	/* the filter lets more pass than it has to */
 	pid_t		pc_child;	/* of the report under way */
 	uint32_t	pc_status;
@@ -546,28 +547,26 @@ procconn_take(struct kqueue *kq, const struct message *m)
 	}
 }
 
-/* Until there is no more; whether something was lost. */
-static bool
+/* Until there is no more. */
+static void
 procconn_drain(struct kqueue *kq, struct procconn *pc)
 {
 	int64_t now = procfs_now();
 	const struct message *m;
-	bool lost = false;
 	struct batch b;
 	int n = 0;
 
 	for (int reads = 0; reads < PROCCONN_READS; reads++) {
 		n = procconn_receive(pc, &b);
-		lost |= n == -ENOBUFS;
+		pc->pc_lost |= n == -ENOBUFS;
 		if (n < 0 && n != -ENOBUFS && n != -EINTR)
 			break;
 		for (int i = 0; i < n; i++)
 			if ((m = procconn_message(&b, i)) != NULL)
 				procconn_take(kq, m);
 	}
-	if (n == -EAGAIN && !lost)
+	if (n == -EAGAIN && !pc->pc_lost)
 		pc->pc_since = now;
-	return lost;
 }
 
 /* Where a process has ended meanwhile, its end belongs into the same event. */
@@ -610,6 +609,7 @@ procconn_look_again(struct kqueue *kq, struct procconn *pc)
 			procfs_processes(procconn_found, kq);
 	} while (kq->kq_hash.kh_count > before);
 	pc->pc_since = now;
+	pc->pc_lost = false;
 	for (uint32_t slot = 1; slot < kq->kq_pool.kp_used; slot++) {
 		kn = knote_at(&kq->kq_pool, slot);
 		if (kn->kn_filter == -EVFILT_PROC)
@@ -621,19 +621,18 @@ void
 procconn_report(struct kqueue *kq)
 {
 	struct procconn *pc = kq->kq_procconn;
-	bool lost;
 
 	if (pc == NULL || pc->pc_busy)
 		return;
 	pc->pc_busy = true;
 	pc->pc_ntold = 0;
-	lost = procconn_drain(kq, pc);
+	procconn_drain(kq, pc);
 	if (pc->pc_ntold > 0) {
 		procconn_done(kq, pc);
-		lost |= procconn_drain(kq, pc);
+		procconn_drain(kq, pc);
 		procconn_done(kq, pc);
 	}
-	if (lost)
+	if (pc->pc_lost)
 		procconn_look_again(kq, pc);
 	pc->pc_busy = false;
 	procconn_narrow(kq);
