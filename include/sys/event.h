@@ -138,7 +138,11 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 #define NOTE_READ		0x00000400u	/* was read from */
 #define NOTE_OPEN		0x00000800u	/* was opened */
 
-/* EVFILT_PROC.  FreeBSD, but EXITSTATUS: macOS. */
+/*
+ * EVFILT_PROC.  FreeBSD, but EXITSTATUS: macOS.  FORK, EXEC and TRACK are ENOTSUP where
+ * the kernel's process connector does not answer: in containers, and before Linux 6.6
+ * without CAP_NET_ADMIN.
+ */
 #define NOTE_EXIT		0x80000000u	/* exited; data: status as of wait(2) */
 #define NOTE_FORK		0x40000000u	/* forked */
 #define NOTE_EXEC		0x20000000u	/* became another program */
