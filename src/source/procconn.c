@@ -30,13 +30,12 @@
 #include "../kqueue.h"
 #include "../mem.h"
 #include "../registry.h"
+#include "procconn_filter.h"
 #include "procfs.h"
 
 #include <errno.h>
 #include <linux/cn_proc.h>
 #include <linux/connector.h>
-#include <linux/filter.h>
-#include <linux/netlink.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -44,20 +43,13 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What is asked for by number: beyond these, every process's pass. */
-#define PROCCONN_PIDS	256
-
 #define PROCCONN_BUFFER	(8 << 20)
 #define PROCCONN_BATCH	16
 #define PROCCONN_READS	8192	/* batches in one report */
+#define PROCCONN_LOOKS	16
 
 /* Knotes told of in a report that are told when it is done; of more, an end is another event. */
 #define PROCCONN_TOLD	32
-
-struct watched {
-	pid_t		w_pid;
-	uint32_t	w_users;
-};
 
 struct procconn {
 	_Atomic int	pc_fd;
@@ -75,134 +67,6 @@ struct procconn {
 	int64_t		pc_since;	/* of all processes older than that we know */
 };
 
-/* What comes, and what goes as far as pm_what and, since 6.6, pm_mask. */
-struct message {
-	struct nlmsghdr	pm_nl;
-	uint32_t	pm_index, pm_value, pm_seq, pm_ack;
-	uint16_t	pm_len, pm_flags;
-	uint32_t	pm_what;
-	uint32_t	pm_mask;	/* or the processor */
-	uint32_t	pm_time[2];
-	union {
-		uint32_t pm_body[6];
-		struct { uint32_t parent_thread, parent, child_thread, child; } fork;
-		struct { uint32_t thread, pid; } exec;
-		struct { uint32_t thread, pid, status, signal, parent_thread, parent; } exit;
-	};
-};
-
-#define AT(member)	((uint32_t)offsetof(struct message, member))
-
-_Static_assert(offsetof(struct message, pm_what) == 36, "as the kernel lays it out");
-_Static_assert(offsetof(struct message, fork) == 52, "as the kernel lays it out");
-
-/* The filter. */
-
-struct program {
-	unsigned short	p_count;
-	struct sock_filter p_step[2 * PROCCONN_PIDS + 24];
-};
-
-static void
-program_add(struct program *p, unsigned code, uint32_t k, unsigned char jt, unsigned char jf)
-{
-	p->p_step[p->p_count++] = (struct sock_filter){ (unsigned short)code, jt, jf, k };
-}
-
-/* Loads a number as the processor has it: the kernel takes it for one in network order. */
-static void
-program_load(struct program *p, uint32_t at)
-{
-	program_add(p, BPF_LD | BPF_W | BPF_ABS, at, 0, 0);
-}
-
-static uint32_t
-network_order(uint32_t n)
-{
-	unsigned char b[4] = { (unsigned char)(n >> 24), (unsigned char)(n >> 16),
-	    (unsigned char)(n >> 8), (unsigned char)n };
-
-	memcpy(&n, b, sizeof(n));
-	return n;
-}
-
-/* Skips so many steps unless the number loaded is n. */
-static void
-program_unless(struct program *p, uint32_t n, unsigned char skip)
-{
-	program_add(p, BPF_JMP | BPF_JEQ | BPF_K, network_order(n), 0, skip);
-}
-
-static void
-program_end(struct program *p, bool pass)
-{
-	program_add(p, BPF_RET | BPF_K, pass ? UINT32_MAX : 0, 0, 0);
-}
-
-/* Drops the message unless the two numbers are equal: a thread is no process. */
-static void
-program_same(struct program *p, uint32_t thread, uint32_t pid)
-{
-	program_load(p, thread);
-	program_add(p, BPF_MISC | BPF_TAX, 0, 0, 0);
-	program_load(p, pid);
-	program_add(p, BPF_JMP | BPF_JEQ | BPF_X, 0, 1, 0);
-	program_end(p, false);
-}
-
-static int
-program_set(const struct procconn *pc, struct program *p)
-{
-	struct sock_fprog fprog = { .len = p->p_count, .filter = p->p_step };
-
-	return setsockopt(pc->pc_fd, SOL_SOCKET, SO_ATTACH_FILTER, &fprog, sizeof(fprog)) == 0 ?
-	    0 : -errno;
-}
-
-/* The acknowledgement with this token passes, nothing else. */
-static int
-procconn_filter_ack(const struct procconn *pc, uint32_t token)
-{
-	struct program p = { .p_count = 0 };
-
-	program_load(&p, AT(pm_what));
-	program_unless(&p, PROC_EVENT_NONE, 3);
-	program_load(&p, AT(pm_ack));
-	program_unless(&p, token + 1, 1);
-	program_end(&p, true);
-	program_end(&p, false);
-	return program_set(pc, &p);
-}
-
-/* Forks and execs that somebody asks for pass; if it is for all, ends of processes, too. */
-static int
-procconn_filter(const struct procconn *pc)
-{
-	bool any = pc->pc_all > 0 || pc->pc_count > PROCCONN_PIDS;
-	struct program p = { .p_count = 0 };
-
-	program_load(&p, AT(pm_what));
-	program_unless(&p, PROC_EVENT_FORK, 7);
-	program_same(&p, AT(fork.child_thread), AT(fork.child));
-	program_load(&p, AT(fork.parent));
-	program_add(&p, BPF_JMP | BPF_JA, pc->pc_all > 0 ? 11 : 4, 0, 0);	/* to the numbers */
-	program_unless(&p, PROC_EVENT_EXEC, 2);
-	program_load(&p, AT(exec.pid));
-	program_add(&p, BPF_JMP | BPF_JA, pc->pc_all > 0 ? 8 : 1, 0, 0);	/* likewise */
-	if (pc->pc_all > 0) {
-		program_unless(&p, PROC_EVENT_EXIT, 6);
-		program_same(&p, AT(exit.thread), AT(exit.pid));
-		program_end(&p, true);
-	}
-	program_end(&p, false);
-	for (uint32_t i = 0; i < pc->pc_count && !any; i++) {
-		program_unless(&p, (uint32_t)pc->pc_watched[i].w_pid, 1);
-		program_end(&p, true);
-	}
-	program_end(&p, any);
-	return program_set(pc, &p);
-}
-
 /* The socket. */
 
 /*
@@ -217,7 +81,7 @@ procconn_send(const struct procconn *pc, uint32_t op, uint32_t mask, uint32_t to
 		.pm_index = CN_IDX_PROC, .pm_value = CN_VAL_PROC, .pm_ack = token,
 		.pm_len = mask != 0 ? 8 : 4, .pm_what = op, .pm_mask = mask,
 	};
-	size_t size = AT(pm_what) + m.pm_len;
+	size_t size = offsetof(struct message, pm_what) + m.pm_len;
 
 	m.pm_nl.nlmsg_len = (uint32_t)size;
 	m.pm_nl.nlmsg_type = NLMSG_DONE;
@@ -266,7 +130,7 @@ procconn_message(const struct batch *b, int i)
 {
 	const struct message *m = &b->b_message[i];
 
-	if (b->b_header[i].msg_len < AT(exit.signal) || b->b_from[i].nl_pid != 0 ||
+	if (b->b_header[i].msg_len < offsetof(struct message, exit.signal) || b->b_from[i].nl_pid != 0 ||
 	    m->pm_index != CN_IDX_PROC || m->pm_value != CN_VAL_PROC)
 		return NULL;
 	return m;
@@ -313,7 +177,7 @@ procconn_try(const struct procconn *pc)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	token = (uint32_t)now.tv_nsec ^ (uint32_t)getpid() << 12;
-	error = procconn_filter_ack(pc, token);
+	error = procconn_filter_ack(pc->pc_fd, token);
 	if (error == 0 && bind(pc->pc_fd, (struct sockaddr *)&group, sizeof(group)) == -1)
 		error = -errno;
 	if (error == 0)
@@ -444,7 +308,7 @@ procconn_narrow(struct kqueue *kq)
 		return;
 	}
 	pc->pc_stale = false;
-	(void)procconn_filter(pc);
+	(void)procconn_filter(pc->pc_fd, pc->pc_watched, pc->pc_count, pc->pc_all > 0);
 	(void)procconn_listen(pc);
 }
 
@@ -471,7 +335,7 @@ procconn_attach(struct kqueue *kq, pid_t pid, enum procconn_scope scope)
 		return news;
 	}
 	if (news > 0)
-		error = procconn_filter(pc);
+		error = procconn_filter(pc->pc_fd, pc->pc_watched, pc->pc_count, pc->pc_all > 0);
 	if (news > 0 && error == 0)
 		error = procconn_listen(pc);
 	if (error < 0)
@@ -602,12 +466,14 @@ procconn_look_again(struct kqueue *kq, struct procconn *pc)
 	int64_t now = procfs_now();
 	uint32_t before;
 	struct knote *kn;
+	int looks = 0;
 
+	/* Who is found may have children, too, which were passed by. */
 	do {
 		before = kq->kq_hash.kh_count;
 		if (pc->pc_all > 0)
 			procfs_processes(procconn_found, kq);
-	} while (kq->kq_hash.kh_count > before);
+	} while (kq->kq_hash.kh_count > before && ++looks < PROCCONN_LOOKS);
 	pc->pc_since = now;
 	pc->pc_lost = false;
 	for (uint32_t slot = 1; slot < kq->kq_pool.kp_used; slot++) {
