@@ -28,6 +28,9 @@ struct filterops {
 	 */
 	int	(*fo_answer)(struct kevent *kev);
 
+	/* A change is about to be made: what sources have to tell comes first.  May be NULL. */
+	void	(*fo_settle)(struct kqueue *);
+
 	/*
 	 * A new knote, filled in from the change: arm the source.  0, or
 	 * -errno with nothing left behind.  A condition that holds already is

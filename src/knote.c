@@ -345,6 +345,32 @@ give:
 	return error;
 }
 
+struct knote *
+knote_find(struct kqueue *kq, uintptr_t ident, const struct knote *kn)
+{
+	return registry_find(kq, filter_of(kn), ident, kn->kn_filter, kn->kn_flags, kn->kn_udata);
+}
+
+struct knote *
+knote_copy(struct kqueue *kq, const struct knote *kn, uintptr_t ident)
+{
+	struct knote *copy = registry_take(kq);
+	struct ext ext = *knote_ext(kq, kn);
+
+	if (copy == NULL)
+		return NULL;
+	copy->kn_ident = ident;
+	copy->kn_filter = kn->kn_filter;
+	copy->kn_flags = kn->kn_flags;
+	copy->kn_sfflags = kn->kn_sfflags;
+	copy->kn_udata = kn->kn_udata;
+	if (ext_set(&kq->kq_pool.kp_ext, copy->kn_slot, &ext) == 0 &&
+	    registry_link(kq, filter_of(copy), copy) == 0)
+		return copy;
+	registry_give(kq, copy);
+	return NULL;
+}
+
 static int
 knote_touch(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
     const struct kevent *kev)
@@ -498,6 +524,8 @@ knote_change(struct kqueue *kq, struct kevent *kev, const struct ext *ext)
 		return -EBADF;
 	if (fo->fo_fd)
 		watch_check(kq, (int)kev->ident);
+	if (fo->fo_settle != NULL)
+		fo->fo_settle(kq);
 	kn = registry_find(kq, fo, kev->ident, (unsigned)-kev->filter, kev->flags, kev->udata);
 	if (kn == NULL && (kev->flags & EV_UDATA_SPECIFIC) != 0)
 		gone = registry_find_gone(kq, kev);

@@ -165,6 +165,15 @@ void	knote_rescan(struct kqueue *kq);
 /* What kevent64() gave besides: ext_none if nothing. */
 const struct ext *knote_ext(const struct kqueue *kq, const struct knote *kn);
 
+/*
+ * A knote like this one on another ident, enabled and linked, whose filter is
+ * still to attach it; NULL: no memory.
+ */
+struct knote *knote_copy(struct kqueue *kq, const struct knote *kn, uintptr_t ident);
+
+/* The registration on ident that has the key of this one otherwise. */
+struct knote *knote_find(struct kqueue *kq, uintptr_t ident, const struct knote *kn);
+
 /* Removes a knote: its source forgets it, its slot is free. */
 void	knote_remove(struct kqueue *kq, struct knote *kn);
 

@@ -11,6 +11,7 @@
 #include "source/inotify.h"
 #include "source/mounts.h"
 #include "source/rtnetlink.h"
+#include "source/procconn.h"
 #include "source/sigaction.h"
 #include "source/timerfd.h"
 
@@ -397,9 +398,6 @@ kqueue_of_duplicate(int fd)
 	FILE *info;
 	int tfd;
 
-	/* Another process's queue may look the same, but has that process's bell. */
-	if (!kqueue_at(fd))
-		return NULL;
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
 	info = fopen(path, "re");
 	if (info == NULL)
@@ -414,6 +412,11 @@ kqueue_of_duplicate(int fd)
 				break;
 	}
 	fclose(info);
+	/* Another process's queue may look the same. */
+	if (kq != NULL && !kqueue_at(kq, fd)) {
+		kqueue_drop_number(kq);
+		kq = NULL;
+	}
 	return kq;
 }
 
@@ -556,6 +559,7 @@ kqueue_end(struct kqueue *kq)
 	inotify_free(kq);
 	mounts_free(kq);
 	rtnetlink_free(kq);
+	procconn_free(kq);
 	sigaction_free(kq);
 	for (unsigned lane = 1; lane < WATCH_LANES; lane++)
 		hidden_free(&kq->kq_nested[lane - 1]);

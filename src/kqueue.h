@@ -22,6 +22,7 @@ struct inotify;
 struct mounts;
 struct rtnetlink;
 struct watcher;
+struct procconn;
 
 /* KQ_LEFT: this is a forked child, and it was its parent's. */
 enum kqueue_state { KQ_FREE, KQ_OPEN, KQ_CLOSED, KQ_ENDING, KQ_LEFT };
@@ -69,6 +70,7 @@ struct kqueue {
 	struct mounts	*kq_mounts;	/* (k) NULL while none are watched */
 	struct rtnetlink *kq_rtnetlink;	/* (k) NULL while no interface is watched */
 	_Atomic(struct watcher *) kq_watcher; /* (a); NULL until the first watched signal */
+	struct procconn	*kq_procconn;	/* (k) NULL while no process's forks are watched */
 	struct kqueue	*kq_next;	/* (i) every queue there is or was */
 	struct kqueue	*kq_next_free;	/* if KQ_FREE */
 };
@@ -87,7 +89,8 @@ enum source_kind {
 	SOURCE_INOTIFY,
 	SOURCE_KNOTE,		/* a knote's own descriptor: kn_slot */
 	SOURCE_MOUNTS,
-	SOURCE_RTNETLINK
+	SOURCE_RTNETLINK,
+	SOURCE_PROCCONN
 };
 
 #define SOURCE_TAG(kind, slot) \

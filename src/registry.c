@@ -144,6 +144,22 @@ registry_find(struct kqueue *kq, const struct filterops *fo, uintptr_t ident, un
 	return NULL;
 }
 
+struct knote *
+registry_next(struct kqueue *kq, const struct filterops *fo, uintptr_t ident, unsigned filter,
+    uint32_t after)
+{
+	uint32_t *chain = registry_chain(kq, fo, ident, filter);
+	struct knote *kn, *next = NULL;
+
+	for (uint32_t slot = chain == NULL ? 0 : *chain; slot != 0; slot = kn->kn_next) {
+		kn = knote_at(&kq->kq_pool, slot);
+		if (kn->kn_ident == ident && kn->kn_filter == filter && slot > after &&
+		    (next == NULL || slot < next->kn_slot))
+			next = kn;
+	}
+	return next;
+}
+
 /* What is left of such a registration that has ended (filter/gone.c), behind after or at all. */
 struct knote *
 registry_next_gone(struct kqueue *kq, unsigned filter, const struct kevent *kev,

@@ -20,6 +20,13 @@ void	registry_give(struct kqueue *kq, struct knote *kn);
 struct knote *registry_find(struct kqueue *kq, const struct filterops *fo, uintptr_t ident,
 	    unsigned filter, unsigned flags, const void *udata);
 
+/*
+ * Those on one ident, whatever their udata, by ascending slot: the first behind
+ * slot after (0: of all).  Others may come and go in between.
+ */
+struct knote *registry_next(struct kqueue *kq, const struct filterops *fo, uintptr_t ident,
+	    unsigned filter, uint32_t after);
+
 /* What is left of one that has ended (filter/gone.c), the next behind after or the first. */
 struct knote *registry_next_gone(struct kqueue *kq, unsigned filter, const struct kevent *kev,
 	    const struct knote *after);

@@ -9,6 +9,7 @@
 #include "source/mounts.h"
 #include "source/pidfd.h"
 #include "source/rtnetlink.h"
+#include "source/procconn.h"
 #include "source/sigaction.h"
 #include "source/timerfd.h"
 #include "source/watch_item.h"
@@ -52,6 +53,7 @@ kqueue_report(struct kqueue *kq, uint64_t tag)
 		inotify_report(kq);
 		break;
 	case SOURCE_KNOTE:
+		procconn_report(kq);	/* what it did before it ended */
 		pidfd_report(kq, SOURCE_SLOT(tag), (uint32_t)(tag >> 32));
 		break;
 	case SOURCE_MOUNTS:
@@ -59,6 +61,9 @@ kqueue_report(struct kqueue *kq, uint64_t tag)
 		break;
 	case SOURCE_RTNETLINK:
 		rtnetlink_report(kq);
+		break;
+	case SOURCE_PROCCONN:
+		procconn_report(kq);
 		break;
 	}
 	return 0;

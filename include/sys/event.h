@@ -142,9 +142,18 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 #define NOTE_READ		0x00000400u	/* was read from */
 #define NOTE_OPEN		0x00000800u	/* was opened */
 
-/* EVFILT_PROC.  FreeBSD, but EXITSTATUS: macOS. */
+/*
+ * EVFILT_PROC.  FreeBSD, but EXITSTATUS: macOS.  FORK, EXEC and TRACK are ENOTSUP where
+ * the kernel's process connector does not answer: in containers, and before Linux 6.6
+ * without CAP_NET_ADMIN.
+ */
 #define NOTE_EXIT		0x80000000u	/* exited; data: status as of wait(2) */
+#define NOTE_FORK		0x40000000u	/* forked */
+#define NOTE_EXEC		0x20000000u	/* became another program */
 #define NOTE_EXITSTATUS		0x04000000u	/* accepted; the status comes anyway */
+#define NOTE_TRACK		0x00000001u	/* children are registered likewise ... */
+#define NOTE_TRACKERR		0x00000002u	/* ... but one could not be, or may be missing */
+#define NOTE_CHILD		0x00000004u	/* is the child of a tracked one; data: its parent */
 #define NOTE_PCTRLMASK		0xf0000000u	/* where the notes above live */
 #define NOTE_PDATAMASK		0x000fffffu	/* where macOS keeps data */
 

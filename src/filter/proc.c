@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * EVFILT_PROC.  When the process has ended, kn_fflags gets the notes of that
- * which were asked for, kn_data the status, and the pidfd is closed: from then
- * on the registration does not depend on a process, or on its number.
+ * EVFILT_PROC.  The end of a process is told by a pidfd, its forks and execs by
+ * the process connector.  A child that is tracked gets a knote like its
+ * parent's; its end is told by the connector, too, for it may be gone before a
+ * pidfd can be had.  Once the end is noted, a registration does not depend on a
+ * process any more, or on its number.
+ *
+ * kn_data: the notes to be delivered in the upper half; the parent, for
+ * NOTE_CHILD, in the lower.  kn_sdata: in the upper half PROC_... and the
+ * status, the lower is the pidfd's.
  */
 #include "../filter.h"
 
 #include "../source/pidfd.h"
+#include "../source/procconn.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -14,65 +21,240 @@
 
 #define PROC_EXIT	(NOTE_EXIT | NOTE_EXITSTATUS)
 
-/*
- * NOTE_FORK, NOTE_EXEC and NOTE_TRACK as libkqueue and the BSDs have them:
- * accepting one would promise events that never come.
- */
-#define PROC_REFUSED	(0x40000000u | 0x20000000u | 0x00000001u)
+#define PROC_ENDED	0x80000000u
+#define PROC_LED	0x40000000u	/* its first thread ended, maybe more */
+#define PROC_TRACKED	0x20000000u	/* is somebody's child: the connector tells of its end */
+#define PROC_OVER	0x10000000u	/* has ended; what it did before may still be told */
+#define PROC_STATUS	0x0000ffffu
+
+static uint32_t
+proc_state(const struct knote *kn)
+{
+	return (uint32_t)((uint64_t)kn->kn_sdata >> 32);
+}
+
+static void
+proc_set_state(struct knote *kn, uint32_t state)
+{
+	kn->kn_sdata = (int64_t)((uint64_t)state << 32 | (uint32_t)kn->kn_sdata);
+}
+
+static void
+proc_set_status(struct knote *kn, uint32_t state, uint32_t status)
+{
+	proc_set_state(kn, (proc_state(kn) & ~PROC_STATUS) | state | (status & PROC_STATUS));
+}
+
+static bool
+proc_ended(const struct knote *kn)
+{
+	return (proc_state(kn) & PROC_ENDED) != 0;
+}
+
+static uint32_t
+proc_pending(const struct knote *kn)
+{
+	return (uint32_t)((uint64_t)kn->kn_data >> 32);
+}
+
+static void
+proc_set_pending(struct knote *kn, uint32_t notes)
+{
+	kn->kn_data = (int64_t)((uint64_t)notes << 32 | (uint32_t)kn->kn_data);
+}
+
+/* What the connector is asked for. */
+static enum procconn_scope
+proc_scope(const struct knote *kn, uint32_t fflags)
+{
+	if ((proc_state(kn) & PROC_TRACKED) != 0 || (fflags & NOTE_TRACK) != 0)
+		return PROCCONN_ALL;
+	return (fflags & (NOTE_FORK | NOTE_EXEC)) != 0 ? PROCCONN_ONE : PROCCONN_NONE;
+}
 
 static int
 proc_attach(struct kqueue *kq, struct knote *kn)
 {
+	enum procconn_scope scope;
+	pid_t pid = (pid_t)kn->kn_ident;
 	int error, status;
 
-	if ((kn->kn_sfflags & PROC_REFUSED) != 0)
-		return -ENOTSUP;
 	if (kn->kn_ident == 0 || kn->kn_ident > INT_MAX)
 		return -ESRCH;
-	error = pidfd_attach(kn, (pid_t)kn->kn_ident);
+	error = pidfd_attach(kn, pid);
+	kn->kn_data = 0;
 	if (error < 0)
 		return error;
+	/* From here on nothing is missed, unless it has ended already. */
+	scope = proc_scope(kn, kn->kn_sfflags);
+	error = procconn_attach(kq, pid, scope);
+	if (error < 0)
+		goto pidfd;
 	/* A zombie has nothing to tell but its end. */
 	if ((kn->kn_sfflags & PROC_EXIT) == 0 && pidfd_exited(kn, &status))
 		error = -ESRCH;
 	else if ((kn->kn_status & KN_DISABLED) == 0)
 		error = pidfd_watch(kq, kn);
-	if (error < 0)
-		pidfd_detach(kn);
+	if (error == 0)
+		return 0;
+	procconn_detach(kq, pid, scope);
+pidfd:
+	pidfd_detach(kn);
 	return error;
 }
 
 static void
 proc_detach(struct kqueue *kq, struct knote *kn)
 {
-	(void)kq;
+	if (!proc_ended(kn))
+		procconn_detach(kq, (pid_t)kn->kn_ident, proc_scope(kn, kn->kn_sfflags));
 	pidfd_detach(kn);
 }
 
-/* Whether the end was noted. */
-static bool
-proc_ended(const struct knote *kn)
+/* The notes are to be delivered, if there are any. */
+static void
+proc_tell(struct kqueue *kq, struct knote *kn, uint32_t notes)
 {
-	return kn->kn_fflags != 0;
+	if (notes == 0)
+		return;
+	proc_set_pending(kn, proc_pending(kn) | notes);
+	knote_activate(kq, kn);
+}
+
+/* The process has ended: what was the knote's may be gone after this. */
+static void
+proc_end(struct kqueue *kq, struct knote *kn, uint32_t status)
+{
+	proc_detach(kq, kn);
+	proc_set_status(kn, PROC_ENDED, status);
+	/* As on FreeBSD: nobody asked for the end, and nothing else will come. */
+	if ((kn->kn_sfflags & PROC_EXIT) == 0 && proc_pending(kn) == 0)
+		knote_remove(kq, kn);
+	else
+		knote_activate(kq, kn);
+}
+
+/* If every thread of it has ended, by now, so has it. */
+static bool
+proc_look(struct kqueue *kq, struct knote *kn)
+{
+	uint32_t status = proc_state(kn) & PROC_STATUS;
+	int better = 0;
+
+	if (kn->kn_fd != -1 && !pidfd_exited(kn, &better))
+		return false;
+	proc_end(kq, kn, better != 0 ? (uint32_t)better : status);
+	return true;
+}
+
+/*
+ * Its first thread has ended.  What is left of it, if anything, the pidfd will
+ * tell, unless its number begins anew: then it was another's from the first.
+ */
+static void
+proc_led(struct kqueue *kq, struct knote *kn, uint32_t status)
+{
+	proc_set_status(kn, PROC_LED, status);
+	if (!proc_look(kq, kn) && (kn->kn_status & KN_DISABLED) == 0)
+		(void)pidfd_watch(kq, kn);
+}
+
+/* The first time it is only noted that it has ended, so that what was told in between counts. */
+static void
+proc_done(struct kqueue *kq, struct knote *kn)
+{
+	int status;
+
+	if ((proc_state(kn) & PROC_OVER) != 0)
+		proc_look(kq, kn);
+	else if ((proc_state(kn) & PROC_TRACKED) == 0 && pidfd_exited(kn, &status))
+		proc_set_state(kn, proc_state(kn) | PROC_OVER);
+}
+
+/* A knote like its parent's for a child. */
+static int
+proc_track(struct kqueue *kq, const struct knote *kn, pid_t pid)
+{
+	struct knote *child = knote_copy(kq, kn, (uintptr_t)pid);
+	int error;
+
+	if (child == NULL)
+		return -ENOMEM;
+	error = pidfd_attach(child, pid);
+	(void)procconn_attach(kq, pid, PROCCONN_ALL);
+	proc_set_state(child, PROC_TRACKED);
+	if (error < 0 && error != -ESRCH) {
+		knote_remove(kq, child);
+		return error;
+	}
+	child->kn_data = (int64_t)kn->kn_ident;
+	proc_tell(kq, child, NOTE_CHILD);
+	return 0;
+}
+
+/* Whether the child has a registration of its own already: the program was quicker. */
+static bool
+proc_known(struct kqueue *kq, const struct knote *kn, pid_t child)
+{
+	const struct knote *own = knote_find(kq, (uintptr_t)child, kn);
+
+	return own != NULL && !proc_ended(own);
+}
+
+static void
+proc_forked(struct kqueue *kq, struct knote *kn, pid_t child)
+{
+	uint32_t notes = kn->kn_sfflags & NOTE_FORK;
+
+	if ((kn->kn_sfflags & NOTE_TRACK) != 0 && !proc_known(kq, kn, child) &&
+	    proc_track(kq, kn, child) < 0)
+		notes |= NOTE_TRACKERR;
+	proc_tell(kq, kn, notes);
+}
+
+/* Something was not told: it may have been anything. */
+static void
+proc_lost(struct kqueue *kq, struct knote *kn)
+{
+	uint32_t notes = kn->kn_sfflags & (NOTE_FORK | NOTE_EXEC);
+
+	if (proc_scope(kn, kn->kn_sfflags) == PROCCONN_NONE || proc_look(kq, kn))
+		return;
+	if ((kn->kn_sfflags & NOTE_TRACK) != 0)
+		notes |= NOTE_TRACKERR;
+	proc_tell(kq, kn, notes);
 }
 
 static void
 proc_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 {
-	int status;
-
-	(void)hint;
-	if (proc_ended(kn) || !pidfd_exited(kn, &status))
+	if (proc_ended(kn))
 		return;
-	/* As on FreeBSD: nobody asked for the end, and nothing else will come. */
-	if ((kn->kn_sfflags & PROC_EXIT) == 0) {
-		knote_remove(kq, kn);
-		return;
+	switch (hint) {
+	case PROCCONN_FORK:
+		proc_forked(kq, kn, procconn_child(kq));
+		break;
+	case PROCCONN_EXEC:
+		proc_tell(kq, kn, kn->kn_sfflags & NOTE_EXEC);
+		break;
+	case PROCCONN_EXIT:
+		proc_led(kq, kn, procconn_status(kq));
+		break;
+	case PROCCONN_DONE:
+		proc_done(kq, kn);
+		break;
+	case PROCCONN_LOST:
+		proc_lost(kq, kn);
+		break;
+	case PROCCONN_BORN:
+		if ((proc_state(kn) & PROC_LED) != 0)
+			proc_end(kq, kn, proc_state(kn));
+		else
+			proc_look(kq, kn);
+		break;
+	default:
+		proc_look(kq, kn);
 	}
-	kn->kn_fflags = kn->kn_sfflags & PROC_EXIT;
-	kn->kn_data = status;
-	pidfd_detach(kn);
-	knote_activate(kq, kn);
 }
 
 /* The end is reported once. */
@@ -86,30 +268,57 @@ static int
 proc_touch(struct kqueue *kq, struct knote *kn, const struct kevent *kev)
 {
 	bool fflags = (kev->flags & EV_ADD) != 0 || kev->fflags != 0;
+	enum procconn_scope before = proc_scope(kn, kn->kn_sfflags), after = before;
+	pid_t pid = (pid_t)kn->kn_ident;
 	int error = 0;
 
-	if (fflags && (kev->fflags & PROC_REFUSED) != 0)
-		return -ENOTSUP;
+	if (fflags && !proc_ended(kn))
+		after = proc_scope(kn, kev->fflags);
+	if (after != before)
+		error = procconn_attach(kq, pid, after);
+	if (error < 0)
+		return error;
 	/* Here, since it may fail. */
-	if ((kev->flags & EV_ENABLE) != 0 && (kn->kn_status & KN_DISABLED) != 0 && !proc_ended(kn))
+	if ((kev->flags & EV_ENABLE) != 0 && (kn->kn_status & KN_DISABLED) != 0 &&
+	    !proc_ended(kn) && (proc_state(kn) & (PROC_TRACKED | PROC_LED)) != PROC_TRACKED)
 		error = pidfd_watch(kq, kn);
-	if (error == 0 && fflags)
+	if (after != before)
+		procconn_detach(kq, pid, error < 0 ? after : before);
+	if (error == 0 && fflags) {
 		kn->kn_sfflags = kev->fflags;
+		proc_set_pending(kn, proc_pending(kn) & (kev->fflags | NOTE_CHILD | NOTE_TRACKERR));
+	}
 	return error;
 }
 
+/* NOTE_CHILD comes alone, and first, since its data is another; the end comes with all that is left. */
 static bool
 proc_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent *out)
 {
+	uint32_t pending = proc_pending(kn), end = kn->kn_sfflags & PROC_EXIT;
+	bool ended = proc_ended(kn);
+
 	(void)kq;
 	(void)revents;
-	if (!proc_ended(kn))
-		return false;
-	out->fflags = kn->kn_fflags;
-	out->data = kn->kn_data;
-	out->flags |= EV_EOF;
-	kn->kn_flags |= EV_ONESHOT;
-	return true;
+	if ((pending & NOTE_CHILD) != 0) {
+		out->fflags = NOTE_CHILD;
+		out->data = (uint32_t)kn->kn_data;
+		ended = ended && pending == NOTE_CHILD && end == 0;
+	} else {
+		out->fflags = ended ? pending | end : pending;
+		out->data = ended && end != 0 ? proc_state(kn) & PROC_STATUS : 0;
+	}
+	if (ended)
+		out->flags |= EV_EOF | EV_ONESHOT;
+	return ended || pending != 0;
+}
+
+static void
+proc_delivered(struct kqueue *kq, struct knote *kn, const struct kevent *out)
+{
+	proc_set_pending(kn, proc_pending(kn) & ~out->fflags);
+	if (proc_pending(kn) != 0 || proc_ended(kn))
+		knote_activate(kq, kn);
 }
 
 /* While it is disabled, an end must not make the queue readable. */
@@ -122,11 +331,13 @@ proc_enable(struct kqueue *kq, struct knote *kn, bool enabled)
 
 const struct filterops filter_proc = {
 	.fo_clear = true,
+	.fo_settle = procconn_report,
 	.fo_attach = proc_attach,
 	.fo_detach = proc_detach,
 	.fo_note = proc_note,
 	.fo_touch = proc_touch,
 	.fo_event = proc_event,
 	.fo_again = proc_again,
+	.fo_delivered = proc_delivered,
 	.fo_enable = proc_enable,
 };

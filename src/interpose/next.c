@@ -8,8 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* Weak: a static program has neither, and need not be given them. */
-#pragma weak dlopen
+/* Weak: a static program has none, and need not be given it. */
 #pragma weak dlsym
 
 /* Weak: a static program has none of these, either. */
@@ -26,7 +25,7 @@ next_symbol(const char *name)
 	return dlsym == NULL ? NULL : dlsym(RTLD_NEXT, name);
 }
 
-#if KQ_INTERPOSE
+#if KQ_INTERPOSE && KQ_INTERPOSE_STREAMS
 /*
  * What the program finds, which RTLD_DEFAULT does not say: loaded with
  * RTLD_DEEPBIND, a library finds itself first.  Looked up at load, because the
@@ -35,7 +34,7 @@ next_symbol(const char *name)
 static void
 next_resolve_program(void)
 {
-	void *program = dlopen == NULL || dlsym == NULL ? NULL : dlopen(NULL, RTLD_LAZY);
+	void *program = dlopen(NULL, RTLD_LAZY);
 
 	if (program != NULL)
 		*(void **)(void *)&next_program_close = dlsym(program, "close");
@@ -67,7 +66,9 @@ void
 next_resolve_all(void)
 {
 #if KQ_INTERPOSE
+#if KQ_INTERPOSE_STREAMS
 	next_resolve_program();
+#endif
 	close_resolve();
 	dup_resolve();
 	sigaction_resolve();

@@ -7,13 +7,14 @@
  * complete each other: /proc while it is a zombie (to whom may trace it),
  * the pidfd itself once it is reaped (6.15).
  *
- * System calls are made directly: libc's waitid(), poll(), open() and read()
- * are cancellation points, and the queue's lock is held here.
+ * System calls are made directly: libc's waitid() and poll() are
+ * cancellation points, and the queue's lock is held here.
  */
 #include "pidfd.h"
 
 #include "../hidden.h"
 #include "../kqueue.h"
+#include "procfs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -84,21 +85,6 @@ pidfd_unwatch(struct kqueue *kq, const struct knote *kn)
 	epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, kn->kn_fd, NULL);
 }
 
-/* What /proc has under this name; false if it has nothing. */
-static bool
-proc_read(const char *path, char *text, size_t size)
-{
-	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return false;
-	n = syscall(SYS_read, fd, text, size - 1);
-	hidden_close(fd);
-	text[n > 0 ? n : 0] = '\0';
-	return n > 0;
-}
-
 /*
  * The process's number in the name space that /proc shows, which need not be
  * ours; -1 once it is reaped.
@@ -110,7 +96,7 @@ pidfd_number(int fd)
 	const char *line;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	if (!proc_read(path, text, sizeof(text)) || (line = strstr(text, "\nPid:")) == NULL)
+	if (!procfs_read(path, text, sizeof(text)) || (line = strstr(text, "\nPid:")) == NULL)
 		return -1;
 	return (int)strtol(line + 5, NULL, 10);
 }
@@ -126,11 +112,9 @@ pidfd_zombie_status(int fd)
 	if (number <= 0)
 		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/stat", number);
-	/* The second field, a name in parentheses, may hold anything. */
-	if (!proc_read(path, text, sizeof(text)) || (field = strrchr(text, ')')) == NULL)
+	if (!procfs_read(path, text, sizeof(text)))
 		return 0;
-	for (int i = 2; i < 52 && field != NULL; i++)
-		field = strchr(field + 1, ' ');
+	field = procfs_field(text, 52);
 	/* If it was reaped meanwhile, the number may have been another's already. */
 	if (field == NULL || pidfd_number(fd) != number)
 		return 0;
@@ -193,6 +177,6 @@ pidfd_report(struct kqueue *kq, uint32_t slot, uint32_t generation)
 	if (slot == 0 || slot >= kq->kq_pool.kp_used)
 		return;
 	kn = knote_at(&kq->kq_pool, slot);
-	if (kn->kn_filter == -EVFILT_PROC && kn->kn_sdata == generation)
+	if (kn->kn_filter == -EVFILT_PROC && (uint32_t)kn->kn_sdata == generation)
 		knote_note(kq, kn, 0);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The end of processes: one pidfd for a knote, in kn_fd, and the generation of
- * its epoll item in kn_sdata.  Protected by the queue's lock.
+ * its epoll item in the lower half of kn_sdata, the upper one being set to 0.  Protected by the queue's lock.
  */
 #ifndef KQ_PIDFD_H
 #define KQ_PIDFD_H

@@ -1,0 +1,661 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* EVFILT_PROC: NOTE_TRACK, NOTE_CHILD and NOTE_TRACKERR. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "harness.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define NOBODY	65534
+#define END	(EV_CLEAR | EV_EOF | EV_ONESHOT)
+
+static int
+proc(int kq, intmax_t pid, unsigned int flags, unsigned int fflags)
+{
+	return change(kq, (uintptr_t)pid, EVFILT_PROC, (unsigned short)flags, fflags, 0, NULL);
+}
+
+/* Whether the kernel tells us of forks. */
+static bool
+connected(void)
+{
+	int kq = queue(), error = proc(kq, getpid(), EV_ADD, NOTE_TRACK);
+
+	close(kq);
+	ck_assert(error == 0 || error == ENOTSUP);
+	if (error != 0)
+		fprintf(stderr, "skipped: the process connector does not answer here\n");
+	return error == 0;
+}
+
+static int
+reap(pid_t pid)
+{
+	int status;
+
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+/* A child that ends with this code once it is let go. */
+static pid_t
+child(int go, int code)
+{
+	pid_t pid = fork();
+
+	ck_assert_int_ne(pid, -1);
+	if (pid == 0) {
+		get(go, 1);
+		_exit(code);
+	}
+	return pid;
+}
+
+static struct kevent
+check(int kq, pid_t pid, unsigned int fflags, unsigned int flags, int64_t data)
+{
+	struct kevent event = event_of(kq, (uintptr_t)pid, EVFILT_PROC);
+
+	ck_assert_uint_eq(event.fflags, fflags);
+	ck_assert_uint_eq(event.flags, flags);
+	ck_assert_int_eq(event.data, data);
+	return event;
+}
+
+START_TEST(proc_track__child_and_its_end)
+{
+	int go[2], tag, kq = queue();
+	pid_t pid;
+
+	if (!connected())
+		goto close;
+	pair(PAIR_UNIX, go);
+	ck_assert_int_eq(change(kq, (uintptr_t)getpid(), EVFILT_PROC, EV_ADD,
+	    NOTE_TRACK | NOTE_EXIT, 0, &tag), 0);
+	pid = child(go[0], 3);
+	ck_assert(readable(kq, 1000));
+	ck_assert_ptr_eq(check(kq, pid, NOTE_CHILD, EV_CLEAR, getpid()).udata, &tag);
+	no_event(kq);
+	put(go[1], 1);
+	ck_assert_ptr_eq(check(kq, pid, NOTE_EXIT, END, W_EXITCODE(3, 0)).udata, &tag);
+	no_event(kq);
+	ck_assert_int_eq(proc(kq, pid, EV_DELETE, 0), ENOENT);
+	ck_assert_int_eq(reap(pid), W_EXITCODE(3, 0));
+	close_pair(go);
+close:
+	close(kq);
+}
+END_TEST
+
+/* Both are there before anybody looks. */
+START_TEST(proc_track__ended_before_it_was_seen)
+{
+	int kq = queue();
+	pid_t pid;
+
+	if (!connected())
+		goto close;
+	ck_assert_int_eq(proc(kq, getpid(), EV_ADD, NOTE_TRACK | NOTE_FORK | NOTE_EXIT), 0);
+	if ((pid = fork()) == 0)
+		_exit(9);
+	reap(pid);
+	for (int seen = 0; seen != 3;) {
+		struct kevent events[4];
+		int n = collect(kq, events, 4, 1000);
+
+		ck_assert_int_gt(n, 0);
+		for (int i = 0; i < n; i++)
+			if (events[i].ident == (uintptr_t)getpid()) {
+				ck_assert_uint_eq(events[i].fflags, NOTE_FORK);
+			} else if (events[i].fflags == NOTE_CHILD) {
+				ck_assert_int_eq(seen, 0);
+				ck_assert_int_eq(events[i].data, getpid());
+				seen |= 1;
+			} else {
+				ck_assert_int_eq(seen, 1);
+				ck_assert_uint_eq(events[i].fflags, NOTE_EXIT);
+				ck_assert_int_eq(events[i].data, W_EXITCODE(9, 0));
+				seen |= 2;
+			}
+	}
+	no_event(kq);
+close:
+	close(kq);
+}
+END_TEST
+
+START_TEST(proc_track__only_what_was_asked_for)
+{
+	int go[2], kq = queue();
+	pid_t pid;
+
+	if (!connected())
+		goto close;
+	pair(PAIR_UNIX, go);
+	ck_assert_int_eq(proc(kq, getpid(), EV_ADD, NOTE_TRACK | NOTE_EXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		get(go[0], 1);
+		if (fork() == 0)
+			execl("/bin/true", "true", (char *)NULL);
+		wait(NULL);
+		put(go[0], 1);
+		pause();
+	}
+	check(kq, pid, NOTE_CHILD, EV_CLEAR, getpid());
+	no_event(kq);
+	put(go[1], 1);
+	/* Its child: is there, becomes another program, and goes without a word. */
+	for (int seen = 0; seen != 3;) {
+		struct kevent event;
+
+		ck_assert_int_eq(collect(kq, &event, 1, 1000), 1);
+		ck_assert_uint_ne(event.ident, (uintptr_t)pid);
+		if (event.fflags == NOTE_CHILD)
+			ck_assert_int_eq(event.data, pid);
+		else
+			ck_assert_uint_eq(event.fflags, NOTE_EXEC);
+		seen |= event.fflags == NOTE_CHILD ? 1 : 2;
+	}
+	get(go[1], 1);
+	no_event(kq);
+	kill(pid, SIGKILL);
+	reap(pid);
+	no_event(kq);
+	ck_assert_int_eq(proc(kq, pid, EV_DELETE, 0), ENOENT);
+	close_pair(go);
+close:
+	close(kq);
+}
+END_TEST
+
+/* Generations of a family: each forks the next and goes, before anybody looks. */
+static void
+check_generations(int n)
+{
+	static pid_t next_parent;
+	static bool ended[4 * 1024 * 1024];
+	pid_t pid, last = getpid();
+	int kq = queue(), births = 0, ends = 0, talk[2];
+	struct kevent events[7];
+
+	memset(ended, 0, sizeof(ended));
+	ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+	pair(PAIR_PIPE, talk);
+	ck_assert_int_eq(proc(kq, getpid(), EV_ADD, NOTE_TRACK | NOTE_EXIT), 0);
+	next_parent = last;
+	if ((pid = fork()) == 0) {
+		for (int i = 1; i < n; i++)
+			if (fork() != 0)
+				_exit(i);
+		_exit(n);
+	}
+	close(talk[1]);
+	/* Until none has the pipe any more; all have been reaped by then, or will be. */
+	ck_assert_int_eq(read(talk[0], &(char){ 0 }, 1), 0);
+	close(talk[0]);
+	while (ends < n) {
+		int got = collect(kq, events, 7, 5000);
+
+		ck_assert_msg(got > 0, "%d born, %d ended", births, ends);
+		for (int i = 0; i < got; i++) {
+			pid = (pid_t)events[i].ident;
+			if (events[i].fflags == NOTE_CHILD) {
+				ck_assert_int_eq(events[i].data, next_parent);
+				next_parent = pid;
+				births++;
+			} else {
+				ck_assert_uint_eq(events[i].fflags, NOTE_EXIT);
+				ck_assert(!ended[pid]);
+				ended[pid] = true;
+				ck_assert(WIFEXITED(events[i].data));
+				ck_assert_int_ge(WEXITSTATUS(events[i].data), 1);
+				ends++;
+			}
+		}
+	}
+	ck_assert_int_eq(births, n);
+	while (wait(NULL) > 0)
+		;
+	no_event(kq);
+	close(kq);
+}
+
+START_TEST(proc_track__hundred_generations)
+{
+	if (connected())
+		check_generations(100);
+}
+END_TEST
+
+/* Reaped by the time anybody looks, since nobody waits for them. */
+START_TEST(proc_track__generations_that_leave_nothing)
+{
+	ck_assert(signal(SIGCHLD, SIG_IGN) != SIG_ERR);
+	if (connected())
+		check_generations(100);
+}
+END_TEST
+
+START_TEST(proc_track__ordinary_user)
+{
+	pid_t pid;
+
+	if (getuid() != 0 || !connected())
+		return;
+	pid = fork();
+	if (pid == 0) {
+		if (setgid(NOBODY) == -1 || setuid(NOBODY) == -1)
+			_exit(1);
+		if (connected())
+			check_generations(100);
+		_exit(0);
+	}
+	ck_assert_int_eq(reap(pid), 0);
+}
+END_TEST
+
+/* Collects births for so long; how many. */
+static int
+collect_births(int kq, struct kevent *events, int n, int ms)
+{
+	n = collect(kq, events, n, ms);
+	for (int i = 0; i < n; i++)
+		ck_assert_uint_eq(events[i].fflags, NOTE_CHILD);
+	return n;
+}
+
+START_TEST(proc_track__a_thousand_at_once)
+{
+	enum { N = 1000 };
+	static pid_t pid[N];
+	static struct kevent events[N];
+	int go[2], births = 0, ends = 0, kq = queue();
+
+	if (!connected())
+		goto close;
+	pair(PAIR_PIPE, go);
+	ck_assert_int_eq(proc(kq, getpid(), EV_ADD, NOTE_TRACK | NOTE_EXIT), 0);
+	for (int i = 0; i < N; i++) {
+		ck_assert_int_ne(pid[i] = fork(), -1);
+		if (pid[i] == 0) {
+			close(go[1]);
+			_exit(read(go[0], &(char){ 0 }, 1) == 0 ? i % 256 : 255);
+		}
+		/* Now and then, lest a busy machine overrun us. */
+		if (i % 16 == 0)
+			births += collect_births(kq, events, N, 0);
+	}
+	for (int n; births < N; births += n) {
+		n = collect_births(kq, events, N, 5000);
+		ck_assert_int_gt(n, 0);
+	}
+	close(go[1]);
+	while (ends < N) {
+		int n = collect(kq, events, N, 5000);
+
+		ck_assert_int_gt(n, 0);
+		for (int i = 0; i < n; i++) {
+			ck_assert_uint_eq(events[i].fflags, NOTE_EXIT);
+			for (int j = 0; j < N; j++)
+				if ((uintptr_t)pid[j] == events[i].ident)
+					ck_assert_int_eq(events[i].data, W_EXITCODE(j % 256, 0));
+		}
+		ends += n;
+	}
+	for (int i = 0; i < N; i++)
+		reap(pid[i]);
+	no_event(kq);
+	close(go[0]);
+close:
+	close(kq);
+}
+END_TEST
+
+/* Another's children are another's. */
+START_TEST(proc_track__strangers_are_no_event)
+{
+	int go[2], kq = queue();
+	pid_t pid, other;
+
+	if (!connected())
+		goto close;
+	pair(PAIR_UNIX, go);
+	other = child(go[0], 0);
+	ck_assert_int_eq(proc(kq, other, EV_ADD, NOTE_TRACK | NOTE_EXIT | NOTE_FORK), 0);
+	for (int i = 0; i < 20; i++) {
+		if ((pid = fork()) == 0)
+			_exit(0);
+		reap(pid);
+	}
+	no_event(kq);
+	put(go[1], 1);
+	check(kq, other, NOTE_EXIT, END, 0);
+	reap(other);
+	close_pair(go);
+close:
+	close(kq);
+}
+END_TEST
+
+static void *
+thread_that_ends_the_process(void *arg)
+{
+	get(*(int *)arg, 1);
+	_exit(6);
+}
+
+static void *
+thread_that_execs(void *arg)
+{
+	get(*(int *)arg, 1);
+	execl("/bin/sh", "sh", "-c", "exit 6", (char *)NULL);
+	_exit(1);
+}
+
+/* The first thread of a tracked child goes, the process stays. */
+static void
+check_first_thread(void *(*main)(void *))
+{
+	int go[2], kq = queue();
+	pthread_t thread;
+	pid_t pid;
+
+	pair(PAIR_UNIX, go);
+	ck_assert_int_eq(proc(kq, getpid(), EV_ADD, NOTE_TRACK | NOTE_EXIT), 0);
+	if ((pid = fork()) == 0) {
+		if (pthread_create(&thread, NULL, main, &go[0]) != 0)
+			_exit(1);
+		syscall(SYS_exit, 5);
+	}
+	check(kq, pid, NOTE_CHILD, EV_CLEAR, getpid());
+	nap(50);
+	no_event(kq);
+	put(go[1], 1);
+	check(kq, pid, NOTE_EXIT, END, W_EXITCODE(6, 0));
+	ck_assert_int_eq(reap(pid), W_EXITCODE(6, 0));
+	close_pair(go);
+	close(kq);
+}
+
+START_TEST(proc_track__ends_with_its_last_thread)
+{
+	if (connected())
+		check_first_thread(thread_that_ends_the_process);
+}
+END_TEST
+
+START_TEST(proc_track__another_thread_execs)
+{
+	if (connected())
+		check_first_thread(thread_that_execs);
+}
+END_TEST
+
+START_TEST(proc_track__failure_is_told)
+{
+	struct rlimit few, before;
+	int go[2], kq = queue();
+	pid_t pid;
+
+	if (!connected())
+		goto close;
+	pair(PAIR_UNIX, go);
+	ck_assert_int_eq(proc(kq, getpid(), EV_ADD, NOTE_TRACK), 0);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = before;
+	few.rlim_cur = 0;
+	pid = child(go[0], 0);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	check(kq, getpid(), NOTE_TRACKERR, EV_CLEAR, 0);
+	no_event(kq);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	ck_assert_int_eq(proc(kq, pid, EV_DELETE, 0), ENOENT);
+	put(go[1], 1);
+	reap(pid);
+	no_event(kq);
+	/* And it goes on. */
+	pid = child(go[0], 0);
+	check(kq, pid, NOTE_CHILD, EV_CLEAR, getpid());
+	put(go[1], 1);
+	reap(pid);
+	no_event(kq);
+	close_pair(go);
+close:
+	close(kq);
+}
+END_TEST
+
+/* The kernel could not keep all that happened. */
+static void
+check_overrun(int n)
+{
+	int kq = queue(), go[2], births = 0, errors = 0, got;
+	struct kevent events[64];
+	pid_t first, last, shell;
+	char loop[80];
+
+	pair(PAIR_UNIX, go);
+	ck_assert_int_eq(proc(kq, getpid(), EV_ADD, NOTE_TRACK | NOTE_EXIT), 0);
+	first = child(go[0], 1);
+	/* By a shell, which forks fast with a sanitizer, too. */
+	snprintf(loop, sizeof(loop), "i=0; while [ $i -lt %d ]; do (:); i=$((i+1)); done", n);
+	ck_assert_int_ne(shell = fork(), -1);
+	if (shell == 0) {
+		execl("/bin/sh", "sh", "-c", loop, (char *)NULL);
+		_exit(1);
+	}
+	ck_assert_int_eq(reap(shell), 0);
+	/* Only /proc can tell of this one. */
+	last = child(go[0], 1);
+	for (int i = 0; (births & 3) != 3 && i < 100000; i++) {
+		got = collect(kq, events, 64, 5000);
+		ck_assert_int_gt(got, 0);
+		for (int j = 0; j < got; j++) {
+			errors += (events[j].fflags & NOTE_TRACKERR) != 0;
+			if (events[j].fflags == NOTE_CHILD && events[j].ident == (uintptr_t)first)
+				births |= 1;
+			if (events[j].fflags == NOTE_CHILD && events[j].ident == (uintptr_t)last)
+				births |= 2;
+		}
+	}
+	while ((got = collect(kq, events, 64, 0)) > 0)
+		for (int j = 0; j < got; j++)
+			errors += (events[j].fflags & NOTE_TRACKERR) != 0;
+	ck_assert_int_gt(errors, 0);
+	put(go[1], 2);
+	for (int ends = 0; ends < 2;) {
+		got = collect(kq, events, 64, 5000);
+		ck_assert_int_gt(got, 0);
+		for (int j = 0; j < got; j++)
+			if (events[j].fflags == NOTE_EXIT) {
+				ck_assert_int_eq(events[j].data, W_EXITCODE(1, 0));
+				ck_assert_uint_ne(events[j].ident, (uintptr_t)shell);
+				ends++;
+			}
+	}
+	reap(first);
+	reap(last);
+	no_event(kq);
+	close_pair(go);
+	close(kq);
+}
+
+/* The socket of an ordinary user is small, where the system's limit is. */
+START_TEST(proc_track__overrun_is_told)
+{
+	FILE *limit = fopen("/proc/sys/net/core/rmem_max", "r");
+	long size = 0;
+	pid_t pid;
+
+	ck_assert(limit != NULL && fscanf(limit, "%ld", &size) == 1);
+	fclose(limit);
+	if (!connected())
+		return;
+	if (size > 8 << 20)
+		size = 8 << 20;
+	pid = fork();
+	if (pid == 0) {
+		if (getuid() == 0 && (setgid(NOBODY) == -1 || setuid(NOBODY) == -1))
+			_exit(1);
+		/* A message takes more than 600 bytes of twice the size, and a child makes two. */
+		if (connected())
+			check_overrun((int)(size * 2 / 600 / 2));
+		_exit(0);
+	}
+	ck_assert_int_eq(reap(pid), 0);
+}
+END_TEST
+
+/* Has the next process that is made get this number; false if it cannot be done. */
+static bool
+next_pid(pid_t pid)
+{
+	int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
+	char text[16];
+	int n = snprintf(text, sizeof(text), "%d", (int)pid - 1);
+	bool done = fd >= 0 && write(fd, text, (size_t)n) == n;
+
+	if (fd >= 0)
+		close(fd);
+	if (!done)
+		fprintf(stderr, "skipped: process numbers cannot be chosen here\n");
+	return done;
+}
+
+/* The number of a tracked child that ended comes again, to a stranger and to a tracked child. */
+static void
+check_reuse(bool tracked)
+{
+	int go[2], halt[2], kq = queue(), parents = 0, ends = 0, n;
+	struct kevent events[16];
+	pid_t pid, other, again = -1;
+
+	pair(PAIR_UNIX, go);
+	pair(PAIR_UNIX, halt);
+	other = child(halt[0], 0);
+	ck_assert_int_eq(proc(kq, getpid(), EV_ADD, NOTE_TRACK | NOTE_EXIT), 0);
+	if ((pid = fork()) == 0)
+		_exit(7);
+	reap(pid);
+	if (!tracked)
+		ck_assert_int_eq(proc(kq, getpid(), EV_ADD, NOTE_EXIT), 0);
+	for (int tries = 0; again != pid && tries < 50; tries++) {
+		if (!next_pid(pid))
+			goto end;
+		again = child(go[0], 8);
+		if (again != pid) {
+			put(go[1], 1);
+			reap(again);
+		}
+	}
+	for (int i = 0; i < 200 && (n = collect(kq, events, 16, 50)) > 0; i++)
+		for (int j = 0; j < n; j++) {
+			if (events[j].ident != (uintptr_t)pid)
+				continue;
+			parents += events[j].fflags == NOTE_CHILD;
+			ends += events[j].fflags == NOTE_EXIT;
+			if (events[j].fflags == NOTE_EXIT)
+				ck_assert_int_eq(events[j].data, W_EXITCODE(7, 0));
+		}
+	if (again == pid) {
+		ck_assert_int_eq(parents, tracked ? 2 : 1);
+		ck_assert_int_eq(ends, 1);
+		put(go[1], 1);
+		if (tracked)
+			check(kq, pid, NOTE_EXIT, END, W_EXITCODE(8, 0));
+		reap(again);
+	}
+end:
+	no_event(kq);
+	put(halt[1], 1);
+	reap(other);
+	close_pair(halt);
+	close_pair(go);
+	close(kq);
+}
+
+START_TEST(proc_track__number_comes_again)
+{
+	if (connected()) {
+		check_reuse(true);
+		check_reuse(false);
+	}
+}
+END_TEST
+
+START_TEST(proc_track__notes_can_be_changed)
+{
+	int go[2], kq = queue();
+	pid_t pid;
+
+	if (!connected())
+		goto close;
+	pair(PAIR_UNIX, go);
+	ck_assert_int_eq(proc(kq, getpid(), EV_ADD, NOTE_EXIT), 0);
+	ck_assert_int_eq(proc(kq, getpid(), 0, NOTE_EXIT | NOTE_TRACK), 0);
+	pid = child(go[0], 2);
+	check(kq, pid, NOTE_CHILD, EV_CLEAR, getpid());
+	/* The parent is not tracked any more, the child still is. */
+	ck_assert_int_eq(proc(kq, getpid(), EV_DELETE, 0), 0);
+	ck_assert_int_eq(proc(kq, pid, EV_DISABLE, 0), 0);
+	put(go[1], 1);
+	reap(pid);
+	no_event(kq);
+	ck_assert_int_eq(proc(kq, pid, EV_ENABLE, 0), 0);
+	check(kq, pid, NOTE_EXIT, END, W_EXITCODE(2, 0));
+	no_event(kq);
+	close_pair(go);
+close:
+	close(kq);
+}
+END_TEST
+
+START_TEST(proc_track__deleted_child)
+{
+	int go[2], kq = queue();
+	pid_t pid;
+
+	if (!connected())
+		goto close;
+	pair(PAIR_UNIX, go);
+	ck_assert_int_eq(proc(kq, getpid(), EV_ADD, NOTE_TRACK | NOTE_EXIT), 0);
+	pid = child(go[0], 2);
+	/* Before its NOTE_CHILD was collected. */
+	ck_assert_int_eq(proc(kq, pid, EV_DELETE, 0), 0);
+	no_event(kq);
+	put(go[1], 1);
+	reap(pid);
+	no_event(kq);
+	close_pair(go);
+close:
+	close(kq);
+}
+END_TEST
+
+HARNESS_MAIN("proc_track",
+    proc_track__child_and_its_end,
+    proc_track__ended_before_it_was_seen,
+    proc_track__only_what_was_asked_for,
+    proc_track__hundred_generations,
+    proc_track__generations_that_leave_nothing,
+    proc_track__ordinary_user,
+    proc_track__a_thousand_at_once,
+    proc_track__strangers_are_no_event,
+    proc_track__ends_with_its_last_thread,
+    proc_track__another_thread_execs,
+    proc_track__failure_is_told,
+    proc_track__overrun_is_told,
+    proc_track__number_comes_again,
+    proc_track__notes_can_be_changed,
+    proc_track__deleted_child)
