@@ -12,6 +12,7 @@ const struct filterops *const filter_table[EVFILT_SYSCOUNT + 3] = {
 	[-EVFILT_TIMER] = &filter_timer,
 	[-EVFILT_USER] = &filter_user,
 	[-EVFILT_EMPTY] = &filter_empty,
+	[-EVFILT_PROCDESC] = &filter_procdesc,
 	[-EVFILT_EXCEPT] = &filter_except,
 	[-EVFILT_LIBKQUEUE] = &filter_libkqueue,
 	[FILTER_GONE] = &filter_gone,

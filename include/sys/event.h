@@ -89,6 +89,7 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 #define EVFILT_USER		(-11)	/* triggered by the program; ident: any number */
 #define EVFILT_LIBKQUEUE	(-12)	/* the library itself; ident: any number (libkqueue) */
 #define EVFILT_EMPTY		(-13)	/* all that was sent has left; ident: socket (FreeBSD) */
+#define EVFILT_PROCDESC		(-14)	/* end of a process; ident: pidfd (FreeBSD) */
 #define EVFILT_EXCEPT		(-15)	/* urgent data; ident: descriptor (macOS, OpenBSD) */
 #define EVFILT_SYSCOUNT		16	/* filters are numbered -1 to -EVFILT_SYSCOUNT */
 
@@ -138,7 +139,7 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 #define NOTE_READ		0x00000400u	/* was read from */
 #define NOTE_OPEN		0x00000800u	/* was opened */
 
-/* EVFILT_PROC.  FreeBSD, but EXITSTATUS: macOS. */
+/* EVFILT_PROC; EXIT of EVFILT_PROCDESC, too.  FreeBSD, but EXITSTATUS: macOS. */
 #define NOTE_EXIT		0x80000000u	/* exited; data: status as of wait(2) */
 #define NOTE_EXITSTATUS		0x04000000u	/* accepted; the status comes anyway */
 #define NOTE_PCTRLMASK		0xf0000000u	/* where the notes above live */
