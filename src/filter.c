@@ -15,6 +15,7 @@ const struct filterops *const filter_table[EVFILT_SYSCOUNT + 3] = {
 	[-EVFILT_PROCDESC] = &filter_procdesc,
 	[-EVFILT_EXCEPT] = &filter_except,
 	[-EVFILT_LIBKQUEUE] = &filter_libkqueue,
+	[-EVFILT_MEMORYSTATUS] = &filter_memorystatus,
 	[FILTER_GONE] = &filter_gone,
 	[FILTER_GONE_FD] = &filter_gone_fd,
 };

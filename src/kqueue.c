@@ -8,6 +8,7 @@
 #include "interpose/next.h"
 #include "mem.h"
 #include "source/inotify.h"
+#include "source/psi.h"
 #include "source/sigaction.h"
 #include "source/timerfd.h"
 
@@ -513,6 +514,7 @@ kqueue_end(struct kqueue *kq)
 	watch_free_all(kq);
 	timerfd_free(kq);
 	inotify_free(kq);
+	psi_free(kq);
 	sigaction_free(kq);
 	for (unsigned lane = 1; lane < WATCH_LANES; lane++)
 		hidden_free(&kq->kq_nested[lane - 1]);

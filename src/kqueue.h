@@ -18,6 +18,7 @@
 
 struct timers;
 struct inotify;
+struct psi;
 
 /* KQ_LEFT: this is a forked child, and it was its parent's. */
 enum kqueue_state { KQ_FREE, KQ_OPEN, KQ_CLOSED, KQ_ENDING, KQ_LEFT };
@@ -58,6 +59,7 @@ struct kqueue {
 	struct watch_table kq_watches;	/* (k) */
 	struct timers	*kq_timers;	/* (k) NULL until the first timer */
 	struct inotify	*kq_inotify;	/* (k) NULL until the first watched file */
+	struct psi	*kq_psi;	/* (k) NULL unless memory is watched */
 	struct kqueue	*kq_next;	/* (i) every queue there is or was */
 	struct kqueue	*kq_next_free;	/* if KQ_FREE */
 };
@@ -74,14 +76,15 @@ enum source_kind {
 	SOURCE_TIMER,		/* the monotonic clock's timer descriptor */
 	SOURCE_DATE,		/* the wall clock's */
 	SOURCE_INOTIFY,
-	SOURCE_KNOTE		/* a knote's own descriptor: kn_slot */
+	SOURCE_KNOTE,		/* a knote's own descriptor: kn_slot */
+	SOURCE_PSI		/* a trigger for pressure on memory: its kind */
 };
 
 #define SOURCE_TAG(kind, slot) \
-	(UINT64_C(0x80000000) | (uint64_t)(kind) << 28 | (uint64_t)(slot))
+	(UINT64_C(0x80000000) | (uint64_t)(kind) << 27 | (uint64_t)(slot))
 #define SOURCE_IS(u64)		(((u64) & UINT64_C(0x80000000)) != 0)
-#define SOURCE_KIND(u64)	((enum source_kind)((u64) >> 28 & 7))
-#define SOURCE_SLOT(u64)	((uint32_t)((u64) & 0x0fffffff))
+#define SOURCE_KIND(u64)	((enum source_kind)((u64) >> 27 & 15))
+#define SOURCE_SLOT(u64)	((uint32_t)((u64) & 0x07ffffff))
 
 /*
  * The program's closes are not seen, since its calls do not go to our wrappers

@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* Slots that fit into an epoll item's tag. */
-#define REGISTRY_SLOTS	(UINT32_C(1) << 28)
+#define REGISTRY_SLOTS	(UINT32_C(1) << 27)
 
 /* The pool. */
 

@@ -4,6 +4,7 @@
 #include "kqueue.h"
 #include "source/inotify.h"
 #include "source/pidfd.h"
+#include "source/psi.h"
 #include "source/sigaction.h"
 #include "source/timerfd.h"
 
@@ -43,6 +44,9 @@ kqueue_report(struct kqueue *kq, uint64_t tag)
 		break;
 	case SOURCE_INOTIFY:
 		inotify_report(kq);
+		break;
+	case SOURCE_PSI:
+		psi_report(kq, (enum psi_kind)SOURCE_SLOT(tag));
 		break;
 	case SOURCE_KNOTE:
 		pidfd_report(kq, SOURCE_SLOT(tag), (uint32_t)(tag >> 32));

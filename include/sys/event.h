@@ -91,6 +91,7 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 #define EVFILT_EMPTY		(-13)	/* all that was sent has left; ident: socket (FreeBSD) */
 #define EVFILT_PROCDESC		(-14)	/* end of a process; ident: pidfd (FreeBSD) */
 #define EVFILT_EXCEPT		(-15)	/* urgent data; ident: descriptor (macOS, OpenBSD) */
+#define EVFILT_MEMORYSTATUS	(-16)	/* pressure on memory; ident: any number (macOS) */
 #define EVFILT_SYSCOUNT		16	/* filters are numbered -1 to -EVFILT_SYSCOUNT */
 
 /* Actions, in flags of a change.  FreeBSD and all others. */
@@ -144,6 +145,11 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 #define NOTE_EXITSTATUS		0x04000000u	/* accepted; the status comes anyway */
 #define NOTE_PCTRLMASK		0xf0000000u	/* where the notes above live */
 #define NOTE_PDATAMASK		0x000fffffu	/* where macOS keeps data */
+
+/* EVFILT_MEMORYSTATUS: the pressure has become so.  macOS. */
+#define NOTE_MEMORYSTATUS_PRESSURE_NORMAL	0x00000001u	/* it has gone */
+#define NOTE_MEMORYSTATUS_PRESSURE_WARN		0x00000002u	/* free what is easily had again */
+#define NOTE_MEMORYSTATUS_PRESSURE_CRITICAL	0x00000004u	/* free what can be */
 
 /* EVFILT_TIMER: the unit of data, milliseconds by default.  Two are EINVAL. */
 #define NOTE_SECONDS		0x00000001u	/* FreeBSD, macOS */
