@@ -47,7 +47,7 @@ struct kqueue {
 	bool		kq_news;	/* (k) kq_ready has a knote that the bell has not told */
 	_Atomic bool	kq_counted;	/* (a) it is in another queue */
 	uint16_t	kq_call;	/* (k) numbers the calls that collect */
-	bool		kq_edges;	/* (k) an EV_CLEAR knote shares its item with others */
+	bool		kq_edges;	/* (k) epoll's edges are to be taken before kq_ready is */
 	bool		kq_turn;	/* (k) with room for one event: whose turn it is */
 	_Atomic uint32_t kq_id;		/* (a) tells it from its predecessors in this struct */
 	int		kq_number;	/* (i) the number kqueue() returned */

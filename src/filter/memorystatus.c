@@ -53,25 +53,34 @@ memorystatus_detach(struct kqueue *kq, struct knote *kn)
 	psi_detach(kq, kn);
 }
 
-/* hint: the pressure that was reported, or 0 from the timer.  Reports never lower the level. */
+/* There is a new level, or the same still: it is to be looked at again when it may be over. */
 static void
-memorystatus_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
+memorystatus_set(struct kqueue *kq, struct knote *kn, unsigned level)
 {
-	unsigned level = hint == 0 ? memorystatus_level(kq) :
-	    hint == PSI_FULL ? MEMORYSTATUS_CRITICAL : MEMORYSTATUS_WARN;
-
-	if ((kn->kn_status & KN_DISABLED) != 0)
-		return;
-	if (hint != 0 && level < kn->kn_data)
-		return;
-	if (level != kn->kn_data && (kn->kn_sfflags & level) != 0) {
+	if (level != kn->kn_data && (kn->kn_sfflags & level) != 0)
 		kn->kn_fflags = level;
-		knote_activate(kq, kn);
-	}
 	kn->kn_data = level;
 	if (level != MEMORYSTATUS_NORMAL)
 		timerfd_add(kq, kn, false, PSI_LINGER +
 		    psi_last(kq, level == MEMORYSTATUS_CRITICAL ? PSI_FULL : PSI_SOME));
+}
+
+/*
+ * hint: the pressure that was reported, which never lowers the level; or 0 from
+ * the timer.  Then a report may be there as well, not taken yet, so it is judged
+ * when the event is to be made.
+ */
+static void
+memorystatus_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
+{
+	unsigned level = hint == PSI_FULL ? MEMORYSTATUS_CRITICAL : MEMORYSTATUS_WARN;
+
+	if ((kn->kn_status & KN_DISABLED) != 0)
+		return;
+	if (hint != 0 && level >= kn->kn_data)
+		memorystatus_set(kq, kn, level);
+	if (hint == 0 || kn->kn_fflags != 0)
+		knote_activate(kq, kn);
 }
 
 static int
@@ -93,8 +102,10 @@ memorystatus_touch(struct kqueue *kq, struct knote *kn, const struct kevent *kev
 static bool
 memorystatus_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent *out)
 {
-	(void)kq;
 	(void)revents;
+	if (kn->kn_data != MEMORYSTATUS_NORMAL && !timerfd_waits(kn) &&
+	    (kn->kn_status & KN_DISABLED) == 0)
+		memorystatus_set(kq, kn, memorystatus_level(kq));
 	out->fflags = kn->kn_fflags & kn->kn_sfflags;
 	return out->fflags != 0;
 }

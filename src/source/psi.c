@@ -189,6 +189,7 @@ psi_watch(struct kqueue *kq)
 		error = trigger_watch(kq, &ps->ps_trigger[i], i);
 	if (error < 0)
 		psi_rest(kq);
+	kq->kq_edges = true;	/* before anything is judged, reports that are there are taken */
 	return error;
 }
 
