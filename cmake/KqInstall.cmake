@@ -4,9 +4,9 @@
 
 include(CMakePackageConfigHelpers)
 
-# The header: kq's own place, and the one that users of libkqueue have in their builds.
+# The headers: kq's own place, and the one that users of libkqueue have in their builds.
 foreach(directory kq kqueue)
-	install(FILES include/sys/event.h
+	install(FILES include/sys/event.h include/sys/procdesc.h
 		DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/${directory}/sys)
 endforeach()
 

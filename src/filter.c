@@ -16,8 +16,10 @@ const struct filterops *const filter_table[EVFILT_SYSCOUNT + 3] = {
 	[-EVFILT_LIO] = &filter_aio,
 	[-EVFILT_USER] = &filter_user,
 	[-EVFILT_EMPTY] = &filter_empty,
+	[-EVFILT_PROCDESC] = &filter_procdesc,
 	[-EVFILT_EXCEPT] = &filter_except,
 	[-EVFILT_LIBKQUEUE] = &filter_libkqueue,
+	[-EVFILT_MEMORYSTATUS] = &filter_memorystatus,
 	[FILTER_GONE] = &filter_gone,
 	[FILTER_GONE_FD] = &filter_gone_fd,
 };

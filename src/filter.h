@@ -107,6 +107,7 @@ filter_of(const struct knote *kn)
 
 extern const struct filterops filter_read, filter_write, filter_vnode,
     filter_proc, filter_signal, filter_timer, filter_user, filter_empty, filter_except,
-    filter_libkqueue, filter_fs, filter_netdev, filter_aio, filter_gone, filter_gone_fd;
+    filter_procdesc, filter_memorystatus, filter_libkqueue, filter_fs, filter_netdev,
+    filter_aio, filter_gone, filter_gone_fd;
 
 #endif

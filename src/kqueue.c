@@ -12,6 +12,7 @@
 #include "source/mounts.h"
 #include "source/rtnetlink.h"
 #include "source/procconn.h"
+#include "source/psi.h"
 #include "source/sigaction.h"
 #include "source/timerfd.h"
 
@@ -560,6 +561,7 @@ kqueue_end(struct kqueue *kq)
 	mounts_free(kq);
 	rtnetlink_free(kq);
 	procconn_free(kq);
+	psi_free(kq);
 	sigaction_free(kq);
 	for (unsigned lane = 1; lane < WATCH_LANES; lane++)
 		hidden_free(&kq->kq_nested[lane - 1]);

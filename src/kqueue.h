@@ -23,6 +23,7 @@ struct mounts;
 struct rtnetlink;
 struct watcher;
 struct procconn;
+struct psi;
 
 /* KQ_LEFT: this is a forked child, and it was its parent's. */
 enum kqueue_state { KQ_FREE, KQ_OPEN, KQ_CLOSED, KQ_ENDING, KQ_LEFT };
@@ -55,7 +56,7 @@ struct kqueue {
 	bool		kq_suspect;	/* (k) reports come to nothing: look for strays (source/stray.h) */
 	bool		kq_stuck;	/* (k) one was found that cannot be removed */
 	int64_t		kq_hunted;	/* (k) when one was last found to be so, or 0 */
-	bool		kq_edges;	/* (k) an EV_CLEAR knote shares its item with others */
+	bool		kq_edges;	/* (k) epoll's edges are to be taken before kq_ready is */
 	bool		kq_turn;	/* (k) with room for one event: whose turn it is */
 	_Atomic uint32_t kq_id;		/* (a) tells it from its predecessors in this struct */
 	int		kq_number;	/* (i) the number kqueue() returned */
@@ -71,6 +72,7 @@ struct kqueue {
 	struct rtnetlink *kq_rtnetlink;	/* (k) NULL while no interface is watched */
 	_Atomic(struct watcher *) kq_watcher; /* (a); NULL until the first watched signal */
 	struct procconn	*kq_procconn;	/* (k) NULL while no process's forks are watched */
+	struct psi	*kq_psi;	/* (k) NULL unless memory is watched */
 	struct kqueue	*kq_next;	/* (i) every queue there is or was */
 	struct kqueue	*kq_next_free;	/* if KQ_FREE */
 };
@@ -90,7 +92,8 @@ enum source_kind {
 	SOURCE_KNOTE,		/* a knote's own descriptor: kn_slot */
 	SOURCE_MOUNTS,
 	SOURCE_RTNETLINK,
-	SOURCE_PROCCONN
+	SOURCE_PROCCONN,
+	SOURCE_PSI		/* a trigger for pressure on memory: its kind */
 };
 
 #define SOURCE_TAG(kind, slot) \

@@ -10,6 +10,7 @@
 #include "source/pidfd.h"
 #include "source/rtnetlink.h"
 #include "source/procconn.h"
+#include "source/psi.h"
 #include "source/sigaction.h"
 #include "source/timerfd.h"
 #include "source/watch_item.h"
@@ -51,6 +52,9 @@ kqueue_report(struct kqueue *kq, uint64_t tag)
 		break;
 	case SOURCE_INOTIFY:
 		inotify_report(kq);
+		break;
+	case SOURCE_PSI:
+		psi_report(kq, (enum psi_kind)SOURCE_SLOT(tag));
 		break;
 	case SOURCE_KNOTE:
 		procconn_report(kq);	/* what it did before it ended */

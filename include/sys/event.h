@@ -93,7 +93,9 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 #define EVFILT_USER		(-11)	/* triggered by the program; ident: any number */
 #define EVFILT_LIBKQUEUE	(-12)	/* the library itself; ident: any number (libkqueue) */
 #define EVFILT_EMPTY		(-13)	/* all that was sent has left; ident: socket (FreeBSD) */
+#define EVFILT_PROCDESC		(-14)	/* end of a process; ident: pidfd (FreeBSD) */
 #define EVFILT_EXCEPT		(-15)	/* urgent data; ident: descriptor (macOS, OpenBSD) */
+#define EVFILT_MEMORYSTATUS	(-16)	/* pressure on memory; ident: any number (macOS) */
 #define EVFILT_SYSCOUNT		16	/* filters are numbered -1 to -EVFILT_SYSCOUNT */
 
 /* Actions, in flags of a change.  FreeBSD and all others. */
@@ -143,7 +145,7 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 #define NOTE_OPEN		0x00000800u	/* was opened */
 
 /*
- * EVFILT_PROC.  FreeBSD, but EXITSTATUS: macOS.  FORK, EXEC and TRACK are ENOTSUP where
+ * EVFILT_PROC; EXIT of EVFILT_PROCDESC, too.  FreeBSD, but EXITSTATUS: macOS.  FORK, EXEC and TRACK are ENOTSUP where
  * the kernel's process connector does not answer: in containers, and before Linux 6.6
  * without CAP_NET_ADMIN.
  */
@@ -156,6 +158,11 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 #define NOTE_CHILD		0x00000004u	/* is the child of a tracked one; data: its parent */
 #define NOTE_PCTRLMASK		0xf0000000u	/* where the notes above live */
 #define NOTE_PDATAMASK		0x000fffffu	/* where macOS keeps data */
+
+/* EVFILT_MEMORYSTATUS: the pressure has become so.  macOS. */
+#define NOTE_MEMORYSTATUS_PRESSURE_NORMAL	0x00000001u	/* it has gone */
+#define NOTE_MEMORYSTATUS_PRESSURE_WARN		0x00000002u	/* free what is easily had again */
+#define NOTE_MEMORYSTATUS_PRESSURE_CRITICAL	0x00000004u	/* free what can be */
 
 /* EVFILT_TIMER: the unit of data, milliseconds by default.  Two are EINVAL. */
 #define NOTE_SECONDS		0x00000001u	/* FreeBSD, macOS */

@@ -146,10 +146,40 @@ status_of(const siginfo_t *info)
 	}
 }
 
+int
+pidfd_check(int fd)
+{
+	siginfo_t info;
+
+	if (syscall(SYS_waitid, PIDFD_WAIT, fd, &info, WEXITED | WNOHANG | WNOWAIT, NULL) == -1 &&
+	    (errno == EBADF || errno == EINVAL))
+		return -EBADF;
+	return 0;
+}
+
+int
+pidfd_process(int fd)
+{
+	struct pidfd_info_v0 info = { .mask = 0 };
+	int number = pidfd_check(fd);
+
+	if (number < 0)
+		return number;
+	if (syscall(SYS_ioctl, fd, PIDFD_INFO, &info) == 0 && info.ids[0] != 0)
+		return (int)info.ids[0];
+	number = pidfd_number(fd);
+	return number > 0 ? number : -ESRCH;
+}
+
 bool
 pidfd_exited(const struct knote *kn, int *status)
 {
-	int fd = kn->kn_fd;
+	return pidfd_ended(kn->kn_fd, status);
+}
+
+bool
+pidfd_ended(int fd, int *status)
+{
 	struct pollfd poll = { .fd = fd, .events = POLLIN };
 	siginfo_t info = { .si_pid = 0 };
 

@@ -29,6 +29,15 @@ void	pidfd_unwatch(struct kqueue *kq, const struct knote *kn);
 /* Whether the process has ended, and if so its status as of wait(2), or 0 if nobody says. */
 bool	pidfd_exited(const struct knote *kn, int *status);
 
+/* The same of a pidfd of the program's. */
+bool	pidfd_ended(int fd, int *status);
+
+/* Whether a descriptor of the program's is a pidfd: 0 or -EBADF. */
+int	pidfd_check(int fd);
+
+/* The id of its process, or -errno (EBADF: it is none, ESRCH: Linux does not say any more). */
+int	pidfd_process(int fd);
+
 /* Epoll reports the pidfd of the knote in this slot. */
 void	pidfd_report(struct kqueue *kq, uint32_t slot, uint32_t generation);
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# <sys/event.h> in every language it promises, with every warning a program may have on, alone,
+# <sys/event.h> and <sys/procdesc.h> in every language it promises, with every warning a program may have on, alone,
 # twice, and before and after everything else.
 # shellcheck disable=SC2086 # some variables are lists of words
 set -eu
@@ -25,14 +25,20 @@ for header in assert ctype errno fcntl inttypes limits math netdb poll pthread s
 #include <$header.h>"
 done
 header="
-#include <sys/event.h>"
+#include <sys/event.h>
+#include <sys/procdesc.h>"
 uses="
 int use(struct kevent *);
 int use(struct kevent *k) { EV_SET(k, 1, EVFILT_USER, EV_ADD, 0, 0, 0); return kevent(0, k, 1, k, 1, 0); }
 int use64(struct kevent64_s *);
-int use64(struct kevent64_s *k) { EV_SET64(k, 1, EVFILT_USER, EV_ADD, 0, 0, 0, 0, 0); return kevent64(0, k, 1, k, 1, KEVENT_FLAG_IMMEDIATE, 0); }"
+int use64(struct kevent64_s *k) { EV_SET64(k, 1, EVFILT_USER, EV_ADD, 0, 0, 0, 0, 0); return kevent64(0, k, 1, k, 1, KEVENT_FLAG_IMMEDIATE, 0); }
+pid_t use_fork(int *);
+pid_t use_fork(int *fd) { return pdfork(fd, PD_DAEMON | PD_CLOEXEC); }"
+procdesc="
+#include <sys/procdesc.h>"
 
 echo "$header" >"$work/alone.c"
+echo "$procdesc" >"$work/procdesc.c"
 echo "$header$header$uses" >"$work/twice.c"
 echo "$header$others$uses" >"$work/before.c"
 echo "$others$header$uses" >"$work/after.c"
@@ -43,7 +49,7 @@ echo "$others$header$uses" >"$work/after.c"
 in_language() {
 	language=$1
 	shift
-	for order in alone twice before after; do
+	for order in alone procdesc twice before after; do
 		check "$language, $order" "$@" -Iinclude -fsyntax-only "$work/$order.c"
 	done
 	check "$language, EV_SET" runs "$@" -Iinclude -o "$work/ev_set" tests/header/ev_set.c

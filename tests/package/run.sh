@@ -106,7 +106,8 @@ prefix=$work/prefix
 check "install" install_to "$prefix"
 lib=$(libdir "$prefix")
 for file in "$lib/libkq.so.1" "$lib/libkq.a" "$lib/libkq_before.a" "$lib/cmake/kq/kqConfig.cmake" \
-    "$prefix/include/kq/sys/event.h" "$prefix/include/kqueue/sys/event.h"; do
+    "$prefix/include/kq/sys/event.h" "$prefix/include/kqueue/sys/event.h" \
+    "$prefix/include/kq/sys/procdesc.h" "$prefix/include/kqueue/sys/procdesc.h"; do
 	check "installs ${file#"$prefix/"}" test -f "$file"
 done
 for page in man/*.[0-9]; do
