@@ -183,19 +183,34 @@ memory(void)
 	return resident * sysconf(_SC_PAGESIZE);
 }
 
+static char directory[] = "/tmp/kq-bench-XXXXXX";
+static int files_made;
+
+static void
+remove_files(void)
+{
+	char path[64];
+
+	for (int i = 0; i < files_made; i++) {
+		snprintf(path, sizeof(path), "%s/%d", directory, i);
+		(void)unlink(path);
+	}
+	(void)rmdir(directory);
+}
+
 void
 make_files(int fds[], int n)
 {
-	char directory[] = "/tmp/kq-bench-XXXXXX", path[64];
+	char path[64];
 
 	if (mkdtemp(directory) == NULL)
 		must(-1, "mkdtemp");
-	for (int i = 0; i < n; i++) {
-		snprintf(path, sizeof(path), "%s/%d", directory, i);
-		fds[i] = (int)must(open(path, O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0600), path);
-		must(unlink(path), "unlink");
+	atexit(remove_files);
+	for (; files_made < n; files_made++) {
+		snprintf(path, sizeof(path), "%s/%d", directory, files_made);
+		fds[files_made] = (int)must(open(path, O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0600),
+		    path);
 	}
-	must(rmdir(directory), "rmdir");
 }
 
 void

@@ -66,7 +66,7 @@ void	stuff(int fd);
 /* Memory of this process that is in use, in bytes. */
 long	memory(void);
 
-/* n open files that have no name any more. */
+/* n open files, which are removed at the end. */
 void	make_files(int fds[], int n);
 
 /* Children that live until release_children(), which returns when all have ended. */

@@ -334,7 +334,7 @@ files(long n, int part)
 	open_queue((int)n);
 	for (long i = 0; i < n; i++)
 		EV_SET(&changes[i], fds[i], EVFILT_VNODE, EV_ADD | EV_CLEAR,
-		    NOTE_WRITE | NOTE_ATTRIB, 0, NULL);
+		    NOTE_WRITE | NOTE_EXTEND, 0, NULL);
 	clock_pause(part != 0);
 	clock_start();
 	must(kevent(kq, changes, (int)n, NULL, 0, NULL), "kevent");

@@ -463,8 +463,7 @@ files(long n, int part)
 	clock_start();
 	for (long i = 0; i < n; i++) {
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[i]);
-		wds[i] = (int)must(inotify_add_watch(inotify, path,
-		    IN_MODIFY | IN_ATTRIB), "inotify_add_watch");
+		wds[i] = (int)must(inotify_add_watch(inotify, path, IN_MODIFY), "inotify_add_watch");
 		must(fstat(fds[i], &st), "fstat");
 		fd_of[wds[i]] = fds[i];
 	}
