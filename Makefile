@@ -4,10 +4,11 @@
 #	make		build the library, the examples and (if Check is there) the tests
 #	make run	build and start the echo server: nc localhost 1234
 #	make test	build and run all tests, in every way we know
+#	make bench	measure, beside raw epoll, libevent, libev and libuv (docs/performance.md)
 #	make install	into PREFIX (/usr/local), below DESTDIR if that is set
 #	make clean	remove everything that was made
 #
-# run and test install missing Debian packages, if they may.
+# run, test and bench install missing Debian packages, if they may.
 
 PREFIX = /usr/local
 JOBS := $(shell nproc 2>/dev/null || echo 1)
@@ -17,7 +18,7 @@ ARGS =
 unexport MAKEFLAGS
 APART = env -u MAKELEVEL
 
-.PHONY: all run test install clean
+.PHONY: all run test bench install clean
 
 all:
 	@tools/packages.sh --check build
@@ -31,6 +32,12 @@ run:
 test:
 	@tools/packages.sh test
 	@$(APART) tools/test.sh
+
+bench:
+	@tools/packages.sh bench
+	$(APART) cmake --preset release -DKQ_BENCH=ON
+	$(APART) cmake --build --preset release --parallel $(JOBS)
+	@$(APART) python3 bench/run.py build/release/bench --json build/bench.json $(ARGS)
 
 install: all
 	$(APART) cmake --install build/release --prefix "$(PREFIX)"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# packages.sh [--check] build|test: sees to it that what is needed to build, or to test, is there.
+# packages.sh [--check] build|test|bench: sees to it that what is needed to do that is there.
 # Missing Debian packages are installed if we are root or sudo asks nothing; otherwise, and with
 # --check, the command to run is printed and the exit code is 1.  Nothing missing: apt is not run.
 # shellcheck disable=SC2086 # some variables are lists of words
@@ -31,11 +31,27 @@ need_to_build() {
 	need make command -v make
 }
 
+# The libraries that the benchmark compares with.
+need_peers() {
+	need pkg-config command -v pkg-config
+	need libevent-dev pkg-config --exists libevent_core
+	need libev-dev compiles cc ev.h
+	need libuv1-dev pkg-config --exists libuv
+}
+
+need_to_bench() {
+	need_to_build
+	need_peers
+	need python3 command -v python3
+	need valgrind command -v valgrind
+	need strace command -v strace
+}
+
 need_to_test() {
 	need_to_build
+	need_peers
 	need g++ command -v g++
 	need clang command -v clang
-	need pkg-config command -v pkg-config
 	need check pkg-config --exists check
 	need musl-tools command -v musl-gcc
 	need mandoc command -v mandoc
@@ -46,7 +62,8 @@ need_to_test() {
 case ${1-} in
 build)	need_to_build ;;
 test)	need_to_test ;;
-*)	echo "usage: $0 [--check] build|test" >&2
+bench)	need_to_bench ;;
+*)	echo "usage: $0 [--check] build|test|bench" >&2
 	exit 2 ;;
 esac
 

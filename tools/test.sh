@@ -15,7 +15,7 @@ build_and_test() {
 	shift
 	report=$PWD/$log/$preset.xml
 	rm -f "$report"
-	cmake --preset "$preset" -DKQ_TESTS=ON -DKQ_EXAMPLES=ON
+	cmake --preset "$preset" -DKQ_TESTS=ON -DKQ_EXAMPLES=ON -DKQ_BENCH="$([ "$preset" = release ] && echo ON || echo OFF)"
 	cmake --build --preset "$preset" --parallel "$jobs"
 	status=0
 	"$@" ctest --preset "$preset" --parallel "$jobs" --output-junit "$report" \

@@ -10,6 +10,7 @@
  * kn_hook is that state, kn_fflags what happened and was not delivered.
  */
 #include "filter.h"
+#include "kqueue.h"
 #include "mem.h"
 #include "source/inotify.h"
 #include "source/retry.h"
@@ -35,7 +36,8 @@ struct vnode {
 	mode_t		v_mode;
 	uid_t		v_uid;
 	gid_t		v_gid;
-	bool		v_unnamed;	/* the name it was opened by is gone */
+	uint16_t	v_call;		/* kq_call, when it was last seen to be the descriptor's file */
+	bool		v_unnamed;	/* the name it was opened by is gone; if that is of interest */
 	bool		v_fell;		/* at the last look there were fewer names than before */
 };
 
@@ -77,6 +79,16 @@ vnode_mask(uint32_t sfflags, bool directory)
 		if ((sfflags & vnode_events[i].note) != 0)
 			mask |= directory ? vnode_events[i].directory : vnode_events[i].file;
 	return mask;
+}
+
+/*
+ * Whether it counts that a name goes: what IN_ATTRIB means cannot be told without.  It takes a
+ * look at the name when the watch begins, which costs as much as the watch itself.
+ */
+static bool
+vnode_wants_names(uint32_t sfflags)
+{
+	return (sfflags & (NOTE_DELETE | NOTE_LINK | NOTE_ATTRIB)) != 0;
 }
 
 /* Whether the removal of the directory is asked for, which only its parent tells. */
@@ -323,7 +335,8 @@ vnode_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 	}
 	if (!vnode_stat(kn, &now))
 		return;
-	if ((hint & VNODE_LINKS) != 0)
+	v->v_call = kq->kq_call;
+	if ((hint & VNODE_LINKS) != 0 && vnode_wants_names(kn->kn_sfflags))
 		unnamed = vnode_lost_name(kn, &now);
 	if ((hint & IN_Q_OVERFLOW) != 0)
 		hint |= vnode_lost(v, &now);
@@ -366,9 +379,12 @@ vnode_watch(struct kqueue *kq, struct knote *kn, uint32_t sfflags, bool director
 	return error;
 }
 
-/* What was not watched until now, when only notes were, is what it is now. */
+/*
+ * From now on sfflags are asked for; before only notes were, so what was not watched until now
+ * is what it is now.
+ */
 static void
-vnode_begin(struct knote *kn, const struct stat *now, uint32_t notes)
+vnode_begin(struct knote *kn, const struct stat *now, uint32_t notes, uint32_t sfflags)
 {
 	struct vnode *v = kn->kn_hook;
 	bool directory = S_ISDIR(now->st_mode);
@@ -379,8 +395,8 @@ vnode_begin(struct knote *kn, const struct stat *now, uint32_t notes)
 	if (directory && now->st_nlink != 0)
 		events |= VNODE_ENTRIES;
 	vnode_keep(v, now, events);
-	if ((events & VNODE_LINKS) != 0)
-		v->v_unnamed = inotify_unnamed((int)kn->kn_ident);
+	if (vnode_wants_names(sfflags) && !vnode_wants_names(notes))
+		v->v_unnamed = now->st_nlink == 0 || inotify_unnamed((int)kn->kn_ident);
 }
 
 static int
@@ -403,7 +419,7 @@ vnode_attach(struct kqueue *kq, struct knote *kn)
 	v->v_dev = now.st_dev;
 	v->v_ino = now.st_ino;
 	kn->kn_hook = v;
-	vnode_begin(kn, &now, 0);
+	vnode_begin(kn, &now, 0, kn->kn_sfflags);
 	error = vnode_watch(kq, kn, kn->kn_sfflags, S_ISDIR(now.st_mode));
 	if (error < 0)
 		mem_free(v);
@@ -435,7 +451,7 @@ vnode_touch(struct kqueue *kq, struct knote *kn, const struct kevent *kev)
 	if (error < 0)
 		return error;
 	if (vnode_stat(kn, &now))
-		vnode_begin(kn, &now, kn->kn_sfflags);
+		vnode_begin(kn, &now, kn->kn_sfflags, kev->fflags);
 	kn->kn_sfflags = kev->fflags;
 	kn->kn_fflags = vnode_asked(kev->fflags, kn->kn_fflags);
 	if (kn->kn_fflags == 0)
@@ -446,11 +462,12 @@ vnode_touch(struct kqueue *kq, struct knote *kn, const struct kevent *kev)
 static bool
 vnode_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent *out)
 {
+	const struct vnode *v = kn->kn_hook;
 	struct stat now;
 
-	(void)kq;
 	(void)revents;
-	if (kn->kn_fflags == 0 || !vnode_stat(kn, &now))
+	/* What was noted in this very call was seen to be the descriptor's file. */
+	if (kn->kn_fflags == 0 || (v->v_call != kq->kq_call && !vnode_stat(kn, &now)))
 		return false;
 	out->fflags = kn->kn_fflags;
 	if ((kn->kn_fflags & NOTE_REVOKE) != 0)
