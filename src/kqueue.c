@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A queue's life: made, entered, ended, left behind by fork. */
+/* A queue's life: made, entered, rung, ended. */
 #include "pool.h"
 
 #include "bell.h"
@@ -18,11 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 static struct lock pool_lock;
@@ -32,12 +28,9 @@ static uint32_t pool_last_id;			/* pool_lock */
 _Atomic int pool_eventfd = -1;
 _Atomic pid_t pool_process;		/* whose memory this is */
 static _Atomic bool pool_unended;		/* some queue waits to be ended in a safe place */
-static _Atomic bool pool_inherited;		/* the parent's memory is still to be given back */
 
 _Thread_local unsigned kqueue_calls;
 _Atomic bool kqueue_blind;
-
-_Atomic(_Atomic uint32_t *) pool_page;
 
 static void kqueue_end(struct kqueue *kq);
 static void kqueue_reap(struct kqueue *kq);
@@ -76,23 +69,6 @@ pool_give(struct kqueue *kq)
 	kq->kq_next_free = atomic_load(&pool_free);
 	while (!atomic_compare_exchange_weak(&pool_free, &kq->kq_next_free, kq))
 		;
-}
-
-static int
-pool_make_page(void)
-{
-	const size_t size = (size_t)sysconf(_SC_PAGESIZE);
-	void *page;
-
-	if (atomic_load(&pool_page) != NULL)
-		return 0;
-	page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (page == MAP_FAILED)
-		return -errno;
-	(void)madvise(page, size, MADV_WIPEONFORK);
-	*(_Atomic uint32_t *)page = PAGE_OWN;
-	atomic_store(&pool_page, (_Atomic uint32_t *)page);
-	return 0;
 }
 
 /* Threads that the sanitizer does not know come here (source/aio.c). */
@@ -182,16 +158,6 @@ kqueue_end_unended(void)
 			    atomic_compare_exchange_strong(&kq->kq_state, &closed, KQ_ENDING))
 				kqueue_end(kq);
 		}
-	}
-}
-
-/* The child has left what it had of its parent's behind: nothing in it is in use any more. */
-static void
-kqueue_drop_inherited(void)
-{
-	if (atomic_load(&pool_inherited) && kqueue_calls == 0) {
-		mem_reset();
-		atomic_store(&pool_inherited, false);
 	}
 }
 
@@ -416,60 +382,12 @@ kqueue_unlock(struct kqueue *kq)
 	lock_drop(&kq->kq_lock);
 }
 
-static _Atomic bool fork_cleanup = true;
-
-bool
-kqueue_set_fork_cleanup(bool on)
-{
-	return atomic_exchange(&fork_cleanup, on);
-}
-
-/*
- * The child closes its copies of what was the queues', if it cleans up.  ADD
- * shows whether a number is still a queue's without touching the epoll, which
- * is the parent's.
- */
-static void
-kqueue_close_inherited(void)
-{
-	struct epoll_event item = { .events = 0 };
-	struct fdentry *entry;
-	bool cleanup = atomic_load(&fork_cleanup);
-	int bell = atomic_load(&pool_eventfd);
-
-	for (int fd = 0; fd <= fdtable_highest(); fd++) {
-		entry = fdtable_find(fd);
-		if (entry == NULL) {
-			fd |= (int)FDTABLE_CHUNK - 1;
-			continue;
-		}
-		if (cleanup && atomic_load_explicit(&entry->fe_queue, memory_order_relaxed) != NULL &&
-		    epoll_ctl(fd, EPOLL_CTL_ADD, bell, &item) == -1 && errno == EEXIST)
-			hidden_close(fd);
-		if (cleanup && fdtable_hidden(fd) && fd != bell)
-			hidden_close(fd);
-		fdtable_forget(entry);
-	}
-	if (cleanup && bell >= 0)
-		hidden_close(bell);
-}
-
-/*
- * This process begins as a child that has its parent's memory as some moment
- * left it.  Whatever the other threads were doing, nothing of it is looked at:
- * the descriptors are found in the table of numbers, and the memory stays until
- * the next queue is made, since fork() may have been called by a handler that
- * interrupted this very thread in a call.
- */
-static void
-kqueue_forget_parent(void)
+/* A forked child: no other thread is making or ending any. */
+void
+pool_fork_child(void)
 {
 	struct kqueue *kq;
 
-	hidden_fork_child();
-	sigaction_fork_child();
-	aio_fork_child();
-	kqueue_close_inherited();
 	for (kq = kqueue_first(); kq != NULL; kq = kq->kq_next) {
 		atomic_store(&kq->kq_state, KQ_LEFT);
 		atomic_store(&kq->kq_lock.lk_word, 0);
@@ -482,42 +400,7 @@ kqueue_forget_parent(void)
 	atomic_store(&pool_unended, false);
 	atomic_store(&pool_eventfd, -1);
 	atomic_store(&pool_lock.lk_word, 0);
-	mem_fork_child();
-	atomic_store(&pool_inherited, true);
 	atomic_store(&pool_process, getpid());
-}
-
-/* The first thread of a child to come here does that; a handler must not come in between. */
-void
-kqueue_take_over(void)
-{
-	_Atomic uint32_t *page = atomic_load(&pool_page);
-	uint32_t inherited = PAGE_INHERITED;
-	sigset_t all, before;
-	int saved = errno;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	if (atomic_compare_exchange_strong(page, &inherited, PAGE_TAKEN_OVER)) {
-		kqueue_forget_parent();
-		atomic_store(page, PAGE_OWN);
-	}
-	while (atomic_load(page) != PAGE_OWN)
-		sched_yield();
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	errno = saved;
-}
-
-/* Where the kernel does not wipe the page, this does. */
-static void
-kqueue_fork_child(void)
-{
-	_Atomic uint32_t *page = atomic_load(&pool_page);
-
-	if (page == NULL)
-		return;
-	atomic_store(page, PAGE_INHERITED);
-	kqueue_take_over();
 }
 
 /* Before other constructors, as far as can be; it also links the wrappers into static programs. */

@@ -36,8 +36,20 @@ pool_is_inherited(void)
 	return page != NULL && atomic_load_explicit(page, memory_order_acquire) != PAGE_OWN;
 }
 
-/* It becomes one: the parent's queues are forgotten. */
+/* child.c: it becomes one. */
 void	kqueue_take_over(void);
+
+/* The same, as the fork handler: where the kernel does not wipe the page, this does. */
+void	kqueue_fork_child(void);
+
+/* Makes the page, with the first queue; 0 or -errno. */
+int	pool_make_page(void);
+
+/* The child has left what it had of its parent's behind: nothing in it is in use any more. */
+void	kqueue_drop_inherited(void);
+
+/* kqueue.c: a forked child has no queues, and what was to be done to the parent's is void. */
+void	pool_fork_child(void);
 
 /* A reference less: the last one of a closed queue ends it. */
 void	kqueue_drop(struct kqueue *kq);
