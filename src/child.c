@@ -124,12 +124,16 @@ kqueue_fork_child(void)
 	kqueue_take_over();
 }
 
-/* The child has left what it had of its parent's behind: nothing in it is in use any more. */
-void
+/*
+ * The child has left what it had of its parent's behind, unless it is still in a
+ * call that its parent began: then the memory stays, now that it gets a queue of
+ * this child's, too.
+ */
+bool
 kqueue_drop_inherited(void)
 {
-	if (atomic_load(&pool_inherited) && kqueue_calls == 0) {
-		mem_reset();
-		atomic_store(&pool_inherited, false);
-	}
+	if (!atomic_exchange(&pool_inherited, false) || kqueue_calls != 0)
+		return false;
+	mem_reset();
+	return true;
 }

@@ -49,8 +49,11 @@ pool_take(void)
 
 	/* As in mem.c: the first cannot go and come back meanwhile. */
 	while (kq != NULL)
-		if (atomic_compare_exchange_weak(&pool_free, &kq, kq->kq_next_free))
-			return kq;
+		if (atomic_compare_exchange_weak(&pool_free, &kq, kq->kq_next_free)) {
+			if (atomic_load(&kq->kq_state) == KQ_FREE)
+				return kq;
+			kq = atomic_load(&pool_free);	/* that one was the parent's */
+		}
 	kq = mem_alloc(sizeof(*kq));
 	if (kq == NULL)
 		return NULL;
@@ -65,7 +68,11 @@ pool_take(void)
 static void
 pool_give(struct kqueue *kq)
 {
-	atomic_store_explicit(&kq->kq_state, KQ_FREE, memory_order_release);
+	int state = KQ_ENDING;
+
+	/* A handler may have forked meanwhile, and this be the child: then it is the parent's. */
+	if (!atomic_compare_exchange_strong(&kq->kq_state, &state, KQ_FREE) && state == KQ_LEFT)
+		return;
 	kq->kq_next_free = atomic_load(&pool_free);
 	while (!atomic_compare_exchange_weak(&pool_free, &kq->kq_next_free, kq))
 		;
@@ -170,7 +177,8 @@ kqueue_make_at(int number, struct fdentry *entry, struct kqueue **made)
 
 	if (error < 0)
 		return error;
-	kqueue_drop_inherited();
+	if (kqueue_drop_inherited())
+		atomic_store(&pool_free, NULL);
 	if (pool_last_id == 0)
 		atomic_store_explicit(&kqueue_blind, !next_in_effect(), memory_order_relaxed);
 	atomic_store_explicit(&pool_process, getpid(), memory_order_relaxed);
@@ -332,6 +340,7 @@ kqueue_yield(int fd)
 	if (getpid() != atomic_load_explicit(&pool_process, memory_order_relaxed))
 		return 0;
 	lock_depth++;
+	kqueue_calls++;
 	error = hidden_yield(fd);
 	if (error == 0 && (bell || signals))
 		for (struct kqueue *kq = kqueue_first(); kq != NULL; kq = kq->kq_next) {
@@ -340,8 +349,9 @@ kqueue_yield(int fd)
 				bell_follow(kq, fd);
 			else
 				sigaction_follow_bell(kq, fd);
-			kqueue_leave(kq);
+			kqueue_drop(kq);
 		}
+	kqueue_calls--;
 	lock_depth--;
 	errno = saved;
 	return error;

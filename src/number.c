@@ -202,10 +202,12 @@ kqueue_duplicate(int fd)
 	/* A child of vfork() runs in our memory but has descriptors of its own. */
 	if (kq == NULL || getpid() != atomic_load_explicit(&pool_process, memory_order_relaxed))
 		return NULL;
+	kqueue_calls++;
 	atomic_fetch_add(&kq->kq_refs, 1);
 	if (atomic_load(&entry->fe_queue) == kq && kqueue_number_comes(kq))
 		return kq;
 	kqueue_drop(kq);
+	kqueue_calls--;
 	return NULL;
 }
 
@@ -213,6 +215,7 @@ void
 kqueue_duplicated(struct kqueue *kq, int copy)
 {
 	struct fdentry *entry = copy < 0 ? NULL : fdtable_get(copy);
+	struct kqueue *left = kq;
 	int saved = errno;
 
 	/* A queue closed unseen may still be linked there. */
@@ -223,7 +226,11 @@ kqueue_duplicated(struct kqueue *kq, int copy)
 		if (!kqueue_link(entry, kq))
 			kqueue_drop_number(kq);
 	}
+	/* A handler forked meanwhile, and this is the child. */
+	if (entry != NULL && atomic_load(&kq->kq_state) == KQ_LEFT)
+		atomic_compare_exchange_strong(&entry->fe_queue, &left, NULL);
 	kqueue_drop(kq);
+	kqueue_calls--;
 	errno = saved;
 }
 
@@ -283,6 +290,7 @@ kqueue_descriptor_closes(int fd)
 	if (getpid() != atomic_load_explicit(&pool_process, memory_order_relaxed))
 		return;
 	saved = errno;
+	kqueue_calls++;
 	vanish = atomic_exchange(&entry->fe_vanish, false);
 	kq = atomic_exchange(&entry->fe_watcher, NULL);
 	if (kq != NULL)
@@ -294,5 +302,6 @@ kqueue_descriptor_closes(int fd)
 		kqueue_tell_closed(kq, fd, entry, true, vanish);
 	kqueue_number_closes(entry);
 	kqueue_end_unended();
+	kqueue_calls--;
 	errno = saved;
 }

@@ -45,8 +45,8 @@ void	kqueue_fork_child(void);
 /* Makes the page, with the first queue; 0 or -errno. */
 int	pool_make_page(void);
 
-/* The child has left what it had of its parent's behind: nothing in it is in use any more. */
-void	kqueue_drop_inherited(void);
+/* The first queue of a child is being made: gives back its parent's memory, if none is in use. */
+bool	kqueue_drop_inherited(void);
 
 /* kqueue.c: a forked child has no queues, and what was to be done to the parent's is void. */
 void	pool_fork_child(void);
