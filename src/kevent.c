@@ -448,6 +448,13 @@ kevent_wait_moved(struct call *call, int n, int *error)
 	return kqueue_poll(call->kq->kq_ep, call->items, call->nitems);
 }
 
+/* Its number was not our epoll's: it may have moved, and have come back since. */
+static bool
+kevent_lost(int error, int *times)
+{
+	return (error == -EBADF || error == -EINVAL) && ++*times <= KEVENT_FRUITLESS;
+}
+
 static int
 kevent_wait(struct call *call, const struct timespec *timeout)
 {
@@ -455,7 +462,7 @@ kevent_wait(struct call *call, const struct timespec *timeout)
 	struct timespec left;
 	int64_t deadline = 0;
 	bool again = false;
-	int n, error, ep, late = 0;
+	int n, error, ep, late = 0, lost = 0;
 
 	if (timeout != NULL && timeout->tv_sec > KEVENT_FOREVER)
 		timeout = NULL;
@@ -474,7 +481,7 @@ kevent_wait(struct call *call, const struct timespec *timeout)
 		kqueue_lock(kq);
 		if (!kqueue_is_open(kq))
 			error = -EBADF;
-		else if (ep != kq->kq_ep)
+		else if (ep != kq->kq_ep || kevent_lost(error, &lost))
 			n = kevent_wait_moved(call, n, &error);
 		else if (error == -EINTR || error == -EAGAIN)
 			n = kqueue_poll(kq->kq_ep, call->items, call->nitems);

@@ -6,9 +6,11 @@
 #include "hidden.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Links a number to its queue, in the table. */
@@ -42,25 +44,35 @@ kqueue_number_closes(struct fdentry *entry)
 		kqueue_drop_number(kq);
 }
 
+/* EINVAL: it is this epoll, which refuses itself.  If it is something else that was added, it goes again. */
+static int
+kqueue_ask_epoll(int ep, int fd)
+{
+	struct epoll_event item = { .events = 0, .data.u64 = WATCH_NOBODY };
+
+	if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &item) == -1)
+		return errno;
+	epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
+	return 0;
+}
+
 /*
- * Whether an open number still leads to the queue.  An epoll refuses itself; if
- * it is something else that was added, it goes again.
+ * Whether a number still leads to the queue.  If the program takes the number of
+ * our epoll meanwhile, and has it back to us even, who was asked was another.
  */
 static bool
 kqueue_at(struct kqueue *kq, int fd)
 {
-	struct epoll_event item = { .events = 0, .data.u64 = WATCH_NOBODY };
-	int saved = errno;
-	bool there;
+	int saved = errno, ep, error, tries = 0;
+	bool moved;
 
-	if (epoll_ctl(kq->kq_ep, EPOLL_CTL_ADD, fd, &item) == 0) {
-		epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, fd, NULL);
-		there = false;
-	} else {
-		there = errno == EINVAL;
-	}
+	do {
+		ep = kq->kq_ep;
+		error = kqueue_ask_epoll(ep, fd);
+		moved = ep != kq->kq_ep || (error == EBADF && syscall(SYS_fcntl, fd, F_GETFD) != -1);
+	} while (moved && ++tries < 8);
 	errno = saved;
-	return there;
+	return error == EINVAL;
 }
 
 /* What this number leads to, if its queue was not closed unseen. */
