@@ -3,7 +3,7 @@
  * Children that no fork handler sees: of _Fork(), of the bare system call, of
  * vfork() and posix_spawn(); and of fork() in a signal handler.
  */
-#include "harness.h"
+#include "child.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -17,14 +17,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CHILD_CHECK(what) do {							\
-	if (!(what)) {								\
-		static const char text[] = "child: " #what "\n";		\
-		(void)!write(2, text, sizeof(text) - 1);			\
-		_exit(1);							\
-	}									\
-} while (0)
-
 /* The thread sanitizer's runtime has locks of its own, which only fork() puts right. */
 static pid_t
 bare_fork(void)
@@ -34,17 +26,6 @@ bare_fork(void)
 #else
 	return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
 #endif
-}
-
-static void
-child_succeeds(pid_t pid)
-{
-	int status;
-
-	ck_assert_int_gt(pid, 0);
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child's status is %#x",
-	    (unsigned)status);
 }
 
 static int kq, fds[2];

@@ -3,7 +3,7 @@
  * A forked child has none of its parent's queues, does them no harm, and can
  * make its own.
  */
-#include "harness.h"
+#include "child.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -12,24 +12,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* In a child: what a test's assertions would be there.  Says where, and ends it. */
-#define CHILD_CHECK(what) do {							\
-	if (!(what)) {								\
-		fprintf(stderr, "%s:%d: child: %s\n", __FILE__, __LINE__, #what);\
-		_exit(1);							\
-	}									\
-} while (0)
-
-static void
-child_succeeds(pid_t pid)
-{
-	int status;
-
-	ck_assert_int_gt(pid, 0);
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child's status is %#x", status);
-}
 
 /* What a parent has: a queue, a pair, a timer. */
 static int kq, fds[2];
