@@ -337,7 +337,8 @@ forks_in_handler(void (*interrupted)(void))
 		interrupted();
 		if (getpid() == fork_parent)
 			continue;
-		/* The child goes on where its parent was. */
+		/* The child goes on where its parent was, which may have been about to set the alarm. */
+		signal(SIGALRM, SIG_IGN);
 		child_uses_its_own_queue();
 		use_handlers_queue();
 		_exit(0);
