@@ -111,7 +111,10 @@ extern _Atomic bool kqueue_blind;
 /* A new queue's number, or -errno. */
 int	kqueue_make(void);
 
-/* Of queues that this thread is in. */
+/*
+ * How many calls that use queues this thread is in: if a handler forks, its child
+ * goes on with them, and keeps the parent's memory until then (child.c).
+ */
 extern _Thread_local unsigned kqueue_calls;
 
 /* The queue behind a number, with a reference; NULL: EBADF. */
