@@ -176,9 +176,16 @@ kevent_place_items(struct call *call)
 static void
 kevent_report(struct call *call, unsigned lane, int n)
 {
-	for (int i = 0; i < n; i++) {
-		struct epoll_event item = call->items[i];
+	bool usual = lane == 0 && !call->out.el_wide && !call->kq->kq_suspect &&
+	    !atomic_load_explicit(&kqueue_blind, memory_order_relaxed);
+	struct epoll_event item;
 
+	for (int i = 0; i < n; i++) {
+		if (usual)
+			i += report_usual(call->kq, call->items + i, n - i, &call->out);
+		if (i == n)
+			break;
+		item = call->items[i];
 		if (SOURCE_IS(item.data.u64))
 			call->lanes |= kqueue_report(call->kq, item.data.u64);
 		else
@@ -230,6 +237,10 @@ kevent_collect(struct call *call, int n)
 
 	kq->kq_call++;
 	kevent_report_all(call, 0, kq->kq_ep, n);
+	if (call->lanes == 0 && kq->kq_ready.kl_first == NULL) {
+		call->kept = 0;
+		return;
+	}
 	for (unsigned lane = 1; call->lanes != 0; lane++) {
 		if ((call->lanes & 1u << lane) == 0)
 			continue;
@@ -418,13 +429,13 @@ kevent_wait_once(struct call *call, int ep, const struct timespec *timeout, bool
 	unsigned silent;
 
 	if (n == 0) {
-		silent = sigaction_silent();
+		silent = sigaction_wait_begins();
 		if (call->nap != 0)
 			n = kevent_nap(call, timeout, mask);
 		if (n == 0)
 			n = kevent_wait_for(ep, call->items, call->nitems, timeout, mask);
 		if (n < 0)
-			n = errno == EINTR && silent != sigaction_silent() ? -EAGAIN : -errno;
+			n = errno == EINTR && sigaction_only_ignored(silent) ? -EAGAIN : -errno;
 	}
 	if (again)
 		kevent_unguard(call);
@@ -532,33 +543,32 @@ kevent_waits(const struct timespec *timeout)
 	return timeout == NULL || timeout->tv_sec != 0 || timeout->tv_nsec != 0;
 }
 
-static int
-kevent_call(struct kqueue *kq, const struct eventlist *changes, const struct eventlist *out,
-    const struct timespec *timeout, bool errors_only)
+/* call->kq and call->out are filled in. */
+static inline int
+kevent_call(struct call *call, const struct eventlist *changes, const struct timespec *timeout,
+    bool errors_only)
 {
+	struct kqueue *kq = call->kq;
 	bool wait = kevent_waits(timeout);
-	struct call call;
 	int result = 0;
 
-	call.kq = kq;
-	call.out = *out;
-	call.errors_only = errors_only;
-	call.lanes = 0;
-	call.kept = 0;
-	call.fruitless = 0;
-	call.nap = 0;
-	call.done = (struct knote_list){ NULL, NULL };
-	call.guarded = false;
-	if (changes->el_room > 0 || !wait || out->el_room == 0 ||
+	call->errors_only = errors_only;
+	call->lanes = 0;
+	call->kept = 0;
+	call->fruitless = 0;
+	call->nap = 0;
+	call->done = (struct knote_list){ NULL, NULL };
+	call->guarded = false;
+	if (changes->el_room > 0 || !wait || call->out.el_room == 0 ||
 	    atomic_load_explicit(&kq->kq_nready, memory_order_relaxed) != 0 ||
 	    atomic_load_explicit(&kq->kq_nlook, memory_order_relaxed) != 0)
-		result = kevent_before_wait(&call, changes, wait);
+		result = kevent_before_wait(call, changes, wait);
 	if (result == 0) {
-		pthread_cleanup_push(kevent_cancelled, &call);
-		result = kevent_wait(&call, timeout);
+		pthread_cleanup_push(kevent_cancelled, call);
+		result = kevent_wait(call, timeout);
 		pthread_cleanup_pop(0);
 	}
-	return result < 0 ? result : call.out.el_count;
+	return result < 0 ? result : call->out.el_count;
 }
 
 static bool
@@ -567,7 +577,7 @@ kevent_bad_pointer(const void *p, int count)
 	return count > 0 && (uintptr_t)p < KEVENT_PAGE;
 }
 
-static int
+static inline int
 kevent_check(const struct eventlist *changes, const struct eventlist *out, unsigned int flags,
     const struct timespec *timeout)
 {
@@ -585,28 +595,28 @@ kevent_check(const struct eventlist *changes, const struct eventlist *out, unsig
 	return 0;
 }
 
-/* What both calls do; flags: KEVENT_FLAG_... */
-static int
-kevent_either(int fd, const struct eventlist *changes, const struct eventlist *out,
-    unsigned int flags, const struct timespec *timeout)
+/* What both calls do; flags: KEVENT_FLAG_...  call->out is filled in. */
+static inline int
+kevent_either(int fd, const struct eventlist *changes, struct call *call, unsigned int flags,
+    const struct timespec *timeout)
 {
 	static const struct timespec now = { 0, 0 };
-	struct kqueue *kq = kqueue_enter(fd);
-	int saved = errno, result;
+	struct kqueue *kq = call->kq = kqueue_enter(fd);
+	int saved = errno, result, room = call->out.el_room;
 
 	if (kq == NULL)
 		return kevent_result(-EBADF);
-	result = kevent_check(changes, out, flags, timeout);
+	result = kevent_check(changes, &call->out, flags, timeout);
 	if (flags != 0)
 		timeout = &now;
 	if (result == 0)
-		result = kevent_call(kq, changes, out, timeout,
+		result = kevent_call(call, changes, timeout,
 		    (flags & KEVENT_FLAG_ERROR_EVENTS) != 0);
 	/* It has waited in vain, so there is time to see if the queue was closed unseen. */
-	if (result == 0 && out->el_room > 0 && kevent_waits(timeout) && !kqueue_still_at(fd))
+	if (result == 0 && room > 0 && kevent_waits(timeout) && !kqueue_still_at(fd))
 		result = -EBADF;
 	kqueue_leave(kq);
-	trace_call(fd, changes->el_room, out->el_room, result);
+	trace_call(fd, changes->el_room, room, result);
 	errno = saved;
 	return kevent_result(result);
 }
@@ -621,9 +631,10 @@ kevent(int fd, const struct kevent *changelist, int nchanges,
 	struct eventlist changes = {
 		.el_kevent = KEVENT_UNCONST(changelist), .el_room = nchanges
 	};
-	struct eventlist out = { .el_kevent = eventlist, .el_room = nevents };
+	struct call call;
 
-	return kevent_either(fd, &changes, &out, 0, timeout);
+	call.out = (struct eventlist){ .el_kevent = eventlist, .el_room = nevents };
+	return kevent_either(fd, &changes, &call, 0, timeout);
 }
 
 KQ_PUBLIC int
@@ -634,9 +645,11 @@ kevent64(int fd, const struct kevent64_s *changelist, int nchanges,
 	struct eventlist changes = {
 		.el_kevent64 = KEVENT_UNCONST(changelist), .el_room = nchanges, .el_wide = true
 	};
-	struct eventlist out = {
+	struct call call;
+
+	call.out = (struct eventlist){
 		.el_kevent64 = eventlist, .el_room = nevents, .el_wide = true
 	};
 
-	return kevent_either(fd, &changes, &out, flags, timeout);
+	return kevent_either(fd, &changes, &call, flags, timeout);
 }

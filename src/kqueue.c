@@ -492,8 +492,9 @@ kqueue_adopt(int fd)
 	return fdtable_queue(fd);
 }
 
-struct kqueue *
-kqueue_enter(int fd)
+/* The same for what is not known to be a queue, or not to be still the same. */
+__attribute__((noinline)) static struct kqueue *
+kqueue_enter_slowly(int fd)
 {
 	struct fdentry *entry = fdtable_find(fd);
 	struct kqueue *kq = NULL;
@@ -519,6 +520,27 @@ kqueue_enter(int fd)
 		kqueue_drop(kq);
 		kq = still;
 	}
+	return kq;
+}
+
+struct kqueue *
+kqueue_enter(int fd)
+{
+	struct fdentry *entry = fdtable_find(fd);
+	struct kqueue *kq;
+
+	if (entry == NULL || atomic_load_explicit(&kqueue_blind, memory_order_relaxed) ||
+	    pool_is_inherited())
+		return kqueue_enter_slowly(fd);
+	kq = atomic_load_explicit(&entry->fe_queue, memory_order_acquire);
+	if (kq == NULL)
+		return kqueue_enter_slowly(fd);
+	atomic_fetch_add(&kq->kq_refs, 1);
+	if (atomic_load(&entry->fe_queue) != kq) {
+		kqueue_drop(kq);
+		return kqueue_enter_slowly(fd);
+	}
+	kqueue_calls++;
 	return kq;
 }
 
@@ -708,9 +730,8 @@ kqueue_reap(struct kqueue *kq)
 }
 
 void
-kqueue_lock(struct kqueue *kq)
+kqueue_catch_up(struct kqueue *kq)
 {
-	lock_take(&kq->kq_lock);
 	if (atomic_load_explicit(&kq->kq_closed, memory_order_acquire) != 0 ||
 	    atomic_load_explicit(&kq->kq_scan, memory_order_acquire))
 		kqueue_reap(kq);
@@ -718,13 +739,6 @@ kqueue_lock(struct kqueue *kq)
 		aio_report(kq);
 	if (atomic_load_explicit(&kq->kq_bell_moved, memory_order_acquire))
 		bell_put_right(kq);
-}
-
-void
-kqueue_unlock(struct kqueue *kq)
-{
-	bell_settle(kq);
-	lock_drop(&kq->kq_lock);
 }
 
 static _Atomic bool fork_cleanup = true;
