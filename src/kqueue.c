@@ -275,15 +275,17 @@ static bool
 kqueue_at(struct kqueue *kq, int fd)
 {
 	struct epoll_event item = { .events = 0, .data.u64 = WATCH_NOBODY };
-	int saved = errno;
+	int saved = errno, ep;
 	bool there;
 
-	if (epoll_ctl(kq->kq_ep, EPOLL_CTL_ADD, fd, &item) == 0) {
-		epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, fd, NULL);
+	do {
+		ep = kq->kq_ep;
 		there = false;
-	} else {
-		there = errno == EINVAL;
-	}
+		if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &item) == 0)
+			epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
+		else
+			there = errno == EINVAL;
+	} while (ep != kq->kq_ep);	/* the program took that number meanwhile */
 	errno = saved;
 	return there;
 }
