@@ -275,17 +275,18 @@ static bool
 kqueue_at(struct kqueue *kq, int fd)
 {
 	struct epoll_event item = { .events = 0, .data.u64 = WATCH_NOBODY };
-	int saved = errno, ep;
-	bool there;
+	int saved = errno;
+	bool there = false;
 
-	do {
-		ep = kq->kq_ep;
-		there = false;
+	/* The program may take the epoll's number meanwhile, and give it back. */
+	for (int tries = 0; tries < 4 && !there; tries++) {
+		int ep = kq->kq_ep;
+
 		if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &item) == 0)
 			epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
 		else
 			there = errno == EINVAL;
-	} while (ep != kq->kq_ep);	/* the program took that number meanwhile */
+	}
 	errno = saved;
 	return there;
 }
