@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -183,31 +184,37 @@ usual_knote(struct kqueue *kq, const struct epoll_event *item, struct watch **fo
 	return kn;
 }
 
-/* What the event's data is to be; 0: that takes a closer look. */
-static inline int64_t
+/* What the event's data is to be; 0: that takes a closer look.  errno is the caller's business. */
+static inline int
 usual_data(const struct knote *kn, const struct watch *w, uint32_t revents)
 {
-	if (kn->kn_filter == -EVFILT_READ && revents == EPOLLIN && kn->kn_sfflags == 0 &&
-	    w->w_kind - FD_STREAM <= FD_TTY - FD_STREAM)
-		return fdkind_readable((int)kn->kn_ident);
-	return 0;
+	int bytes;
+
+	if (kn->kn_sfflags == NOTE_NOCOUNT && revents == (kn->kn_filter == -EVFILT_READ ?
+	    EPOLLIN : EPOLLOUT) && (unsigned)w->w_kind - FD_STREAM <= FD_TTY - FD_STREAM)
+		return 1;
+	if (kn->kn_filter != -EVFILT_READ || revents != EPOLLIN || kn->kn_sfflags != 0 ||
+	    (unsigned)w->w_kind - FD_STREAM > FD_TTY - FD_STREAM ||
+	    ioctl((int)kn->kn_ident, FIONREAD, &bytes) == -1)
+		return 0;
+	return bytes;
 }
 
 int
 report_usual(struct kqueue *kq, const struct epoll_event *items, int n, struct eventlist *out)
 {
 	struct kevent *event = out->el_kevent + out->el_count;
+	const uint16_t call = kq->kq_call;
 	struct watch *w;
 	struct knote *kn;
-	int64_t data;
-	int done;
+	int done, data;
 
 	for (done = 0; done < n; done++, event++) {
 		kn = usual_knote(kq, &items[done], &w);
 		data = kn == NULL ? 0 : usual_data(kn, w, items[done].events);
 		if (data <= 0)
 			break;
-		w->w_call = kq->kq_call;
+		w->w_call = call;
 		w->w_called = 1;
 		event->ident = kn->kn_ident;
 		event->filter = (short)-kn->kn_filter;
