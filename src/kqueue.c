@@ -247,8 +247,9 @@ kqueue_make(void)
 	return kqueue_try();
 }
 
-struct kqueue *
-kqueue_enter(int fd)
+/* The same for what is not known to be a queue, or not to be still the same. */
+__attribute__((noinline)) static struct kqueue *
+kqueue_enter_slowly(int fd)
 {
 	struct fdentry *entry = fdtable_find(fd);
 	struct kqueue *kq = NULL;
@@ -274,6 +275,27 @@ kqueue_enter(int fd)
 		kqueue_drop(kq);
 		kq = still;
 	}
+	return kq;
+}
+
+struct kqueue *
+kqueue_enter(int fd)
+{
+	struct fdentry *entry = fdtable_find(fd);
+	struct kqueue *kq;
+
+	if (entry == NULL || atomic_load_explicit(&kqueue_blind, memory_order_relaxed) ||
+	    pool_is_inherited())
+		return kqueue_enter_slowly(fd);
+	kq = atomic_load_explicit(&entry->fe_queue, memory_order_acquire);
+	if (kq == NULL)
+		return kqueue_enter_slowly(fd);
+	atomic_fetch_add(&kq->kq_refs, 1);
+	if (atomic_load(&entry->fe_queue) != kq) {
+		kqueue_drop(kq);
+		return kqueue_enter_slowly(fd);
+	}
+	kqueue_calls++;
 	return kq;
 }
 
@@ -373,9 +395,8 @@ kqueue_reap(struct kqueue *kq)
 }
 
 void
-kqueue_lock(struct kqueue *kq)
+kqueue_catch_up(struct kqueue *kq)
 {
-	lock_take(&kq->kq_lock);
 	if (atomic_load_explicit(&kq->kq_closed, memory_order_acquire) != 0 ||
 	    atomic_load_explicit(&kq->kq_scan, memory_order_acquire))
 		kqueue_reap(kq);
@@ -383,13 +404,6 @@ kqueue_lock(struct kqueue *kq)
 		aio_report(kq);
 	if (atomic_load_explicit(&kq->kq_bell_moved, memory_order_acquire))
 		bell_put_right(kq);
-}
-
-void
-kqueue_unlock(struct kqueue *kq)
-{
-	bell_settle(kq);
-	lock_drop(&kq->kq_lock);
 }
 
 /* A forked child: no other thread is making or ending any. */

@@ -10,6 +10,7 @@
 #ifndef KQ_KQUEUE_H
 #define KQ_KQUEUE_H
 
+#include "bell.h"
 #include "knote.h"
 #include "lock.h"
 #include "source/watch.h"
@@ -121,9 +122,29 @@ extern _Thread_local unsigned kqueue_calls;
 struct kqueue *kqueue_enter(int fd);
 void	kqueue_leave(struct kqueue *kq);
 
-/* kq_lock; what was closed since it was last held is dealt with first. */
-void	kqueue_lock(struct kqueue *kq);
-void	kqueue_unlock(struct kqueue *kq);
+/* Deals with what was closed, and done, since the lock was last held. */
+void	kqueue_catch_up(struct kqueue *kq);
+
+/* kq_lock. */
+static inline void
+kqueue_lock(struct kqueue *kq)
+{
+	lock_take(&kq->kq_lock);
+	if (atomic_load_explicit(&kq->kq_closed, memory_order_acquire) != 0 ||
+	    atomic_load_explicit(&kq->kq_scan, memory_order_acquire) ||
+	    atomic_load_explicit(&kq->kq_aio, memory_order_acquire) != NULL ||
+	    atomic_load_explicit(&kq->kq_bell_moved, memory_order_acquire))
+		kqueue_catch_up(kq);
+}
+
+static inline void
+kqueue_unlock(struct kqueue *kq)
+{
+	if (kq->kq_ready.kl_first != NULL || kq->kq_bell != BELL_OFF)
+		bell_settle(kq);
+	kq->kq_news = false;
+	lock_drop(&kq->kq_lock);
+}
 
 static inline bool
 kqueue_is_open(const struct kqueue *kq)

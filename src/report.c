@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -161,6 +162,69 @@ report_watch(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
 			report_after(kq, fd, kn, false);
 		}
 	}
+}
+
+/* Flags that a knote of the usual kind has not. */
+#define USUAL_NOT	(EV_CLEAR | EV_ONESHOT | EV_DISPATCH | EV_UDATA_SPECIFIC | EV_VANISHED)
+
+/* The knote that a report is for, if that is usual; else NULL. */
+static inline struct knote *
+usual_knote(struct kqueue *kq, const struct epoll_event *item, struct watch **found)
+{
+	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)item->data.u64);
+	struct knote *kn;
+
+	/* What is a source's own has the top bit, and no watch. */
+	if (w == NULL || w->w_gen[0] != item->data.u64 >> 32 || w->w_knotes == 0 || w->w_lane != 0)
+		return NULL;
+	kn = knote_at(&kq->kq_pool, w->w_knotes);
+	if (kn->kn_next != 0 || kn->kn_status != 0 || (kn->kn_flags & USUAL_NOT) != 0)
+		return NULL;
+	*found = w;
+	return kn;
+}
+
+/* What the event's data is to be; 0: that takes a closer look.  errno is the caller's business. */
+static inline int
+usual_data(const struct knote *kn, const struct watch *w, uint32_t revents)
+{
+	int bytes;
+
+	if (kn->kn_sfflags == NOTE_NOCOUNT && revents == (kn->kn_filter == -EVFILT_READ ?
+	    EPOLLIN : EPOLLOUT) && (unsigned)w->w_kind - FD_STREAM <= FD_TTY - FD_STREAM)
+		return 1;
+	if (kn->kn_filter != -EVFILT_READ || revents != EPOLLIN || kn->kn_sfflags != 0 ||
+	    (unsigned)w->w_kind - FD_STREAM > FD_TTY - FD_STREAM ||
+	    ioctl((int)kn->kn_ident, FIONREAD, &bytes) == -1)
+		return 0;
+	return bytes;
+}
+
+int
+report_usual(struct kqueue *kq, const struct epoll_event *items, int n, struct eventlist *out)
+{
+	struct kevent *event = out->el_kevent + out->el_count;
+	const uint16_t call = kq->kq_call;
+	struct watch *w;
+	struct knote *kn;
+	int done, data;
+
+	for (done = 0; done < n; done++, event++) {
+		kn = usual_knote(kq, &items[done], &w);
+		data = kn == NULL ? 0 : usual_data(kn, w, items[done].events);
+		if (data <= 0)
+			break;
+		w->w_call = call;
+		w->w_called = 1;
+		event->ident = kn->kn_ident;
+		event->filter = (short)-kn->kn_filter;
+		event->flags = kn->kn_flags;
+		event->fflags = 0;
+		event->data = data;
+		event->udata = kn->kn_udata;
+	}
+	out->el_count += done;
+	return done;
 }
 
 /*

@@ -126,6 +126,7 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 /* EVFILT_READ and EVFILT_WRITE. */
 #define NOTE_LOWAT		0x00000001u	/* data: ready at so many bytes (all) */
 #define NOTE_FILE_POLL		0x00000002u	/* a file is ready at its end, too (FreeBSD) */
+#define NOTE_NOCOUNT		0x00000100u	/* data is only 1 when ready: a system call less (ours) */
 
 /* EVFILT_EXCEPT. */
 #define NOTE_OOB		0x00000004u	/* urgent data waits (macOS, OpenBSD) */

@@ -97,6 +97,14 @@ read_uncounted(int64_t data, uint32_t revents, struct kevent *out)
 	return (revents & (POLLIN | POLLHUP | POLLERR)) != 0;
 }
 
+/* The program wants no count, and nothing else needs one. */
+static bool
+read_not_counted(const struct knote *kn, enum fdkind kind, uint32_t revents)
+{
+	return (kn->kn_sfflags & (NOTE_NOCOUNT | NOTE_LOWAT)) == NOTE_NOCOUNT && kind >= FD_STREAM &&
+	    kind <= FD_COUNTER && (revents & ~(uint32_t)(POLLOUT | POLLPRI)) == POLLIN;
+}
+
 static bool
 read_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent *out)
 {
@@ -104,6 +112,10 @@ read_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent 
 
 	if (revents == 0 && (kn->kn_status & KN_FILE) == 0)
 		revents = fdkind_poll((int)kn->kn_ident);
+	if (read_not_counted(kn, kind, revents)) {
+		out->data = 1;
+		return true;
+	}
 	switch (kind) {
 	case FD_STREAM:
 	case FD_DATAGRAM:

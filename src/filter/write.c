@@ -68,7 +68,8 @@ write_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent
 		kn->kn_status |= KN_PARKED;
 		return false;
 	}
-	out->data = fdkind_space(fd, kind);
+	out->data = (kn->kn_sfflags & (NOTE_NOCOUNT | NOTE_LOWAT)) == NOTE_NOCOUNT ? 1 :
+	    fdkind_space(fd, kind);
 	if (out->data == 0)
 		return false;
 	if ((kn->kn_sfflags & NOTE_LOWAT) != 0 && out->data < kn->kn_sdata)

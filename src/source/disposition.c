@@ -47,8 +47,7 @@ _Atomic uint64_t disposition_stood_in;
 static struct lock lock;
 static _Atomic pid_t process;		/* whose dispositions are in the books */
 
-static _Thread_local volatile unsigned silent, silent_asked;
-static _Thread_local volatile bool loud;
+_Thread_local struct disposition_ran disposition_ran;
 
 static disposition_handler on_ignored, on_signal;
 
@@ -421,7 +420,7 @@ on_ignored(int signo, siginfo_t *info, void *context)
 
 	(void)context;
 	disposition_arrived(signo);
-	silent++;
+	disposition_ran.silent++;
 	/* A fault cannot be ignored: the instruction would be tried again for ever. */
 	if (is_fault(signo) && info->si_code > 0)
 		take_default(signo);
@@ -467,29 +466,11 @@ on_signal(int signo, siginfo_t *info, void *context)
 	errno = saved;
 	if (!is_handler(program.handler))
 		return;
-	loud = true;
+	disposition_ran.loud = true;
 	if ((program.flags & SA_SIGINFO) != 0)
 		((disposition_handler *)program.handler)(signo, info, context);
 	else
 		((sighandler_t)program.handler)(signo);
-}
-
-/* Both kinds of handler may run during one wait; then the wait was not undisturbed. */
-unsigned
-disposition_silent(void)
-{
-	if (loud) {
-		loud = false;
-		silent = silent_asked;
-	}
-	silent_asked = silent;
-	return silent;
-}
-
-bool
-disposition_loud(void)
-{
-	return loud;
 }
 
 /* What the child of a vfork() has set itself, or posix_spawn() for it, is not ours and stays. */
