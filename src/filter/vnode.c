@@ -13,6 +13,7 @@
 #include "kqueue.h"
 #include "mem.h"
 #include "source/inotify.h"
+#include "source/mounts.h"
 #include "source/retry.h"
 
 #include <errno.h>
@@ -28,6 +29,7 @@
 struct vnode {
 	struct inotify_mark v_mark;	/* on the file */
 	struct inotify_mark v_above;	/* on its parent, if it is a directory */
+	struct mounts_mark v_mount;	/* on the mount, if that counts */
 	dev_t		v_dev;
 	ino_t		v_ino;
 	off_t		v_size;
@@ -65,7 +67,7 @@ static const struct {
 	{ NOTE_READ,		IN_ACCESS,			IN_ACCESS },
 	{ NOTE_CLOSE,		IN_CLOSE_NOWRITE,		IN_CLOSE_NOWRITE },
 	{ NOTE_CLOSE_WRITE,	0,				IN_CLOSE_WRITE },
-	{ NOTE_REVOKE,		0,				0 },	/* always told */
+	{ NOTE_REVOKE,		0,				0 },	/* v_mount */
 };
 #define VNODE_EVENTS	(sizeof(vnode_events) / sizeof(vnode_events[0]))
 
@@ -267,7 +269,7 @@ vnode_notes(const struct vnode *v, const struct stat *now, uint32_t hint, bool u
 		notes |= NOTE_CLOSE;
 	if ((hint & IN_CLOSE_WRITE) != 0)
 		notes |= NOTE_CLOSE_WRITE;
-	if ((hint & IN_UNMOUNT) != 0)
+	if ((hint & (IN_UNMOUNT | MOUNTS_LOST)) != 0)
 		notes |= NOTE_REVOKE;
 	return notes;
 }
@@ -353,9 +355,8 @@ vnode_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 	}
 }
 
-/* Arranges for sfflags to be told; 0 or -errno with everything as it was. */
 static int
-vnode_watch(struct kqueue *kq, struct knote *kn, uint32_t sfflags, bool directory)
+vnode_watch_file(struct kqueue *kq, struct knote *kn, uint32_t sfflags, bool directory)
 {
 	struct vnode *v = kn->kn_hook;
 	bool fresh = v->v_mark.im_watch == NULL;
@@ -376,6 +377,21 @@ vnode_watch(struct kqueue *kq, struct knote *kn, uint32_t sfflags, bool director
 		inotify_unset(kq, &v->v_mark);
 	else
 		inotify_set(kq, &v->v_mark, kn, fd, vnode_mask(kn->kn_sfflags, directory));
+	return error;
+}
+
+/* Arranges for sfflags to be told; 0 or -errno with everything as it was. */
+static int
+vnode_watch(struct kqueue *kq, struct knote *kn, uint32_t sfflags, bool directory)
+{
+	struct vnode *v = kn->kn_hook;
+	bool had = v->v_mount.mm_knote != NULL, revoke = (sfflags & NOTE_REVOKE) != 0;
+	int error = revoke ? mounts_set(kq, &v->v_mount, kn, (int)kn->kn_ident) : 0;
+
+	if (error == 0)
+		error = vnode_watch_file(kq, kn, sfflags, directory);
+	if (error < 0 ? revoke && !had : !revoke)
+		mounts_unset(kq, &v->v_mount);
 	return error;
 }
 
@@ -432,6 +448,7 @@ vnode_detach(struct kqueue *kq, struct knote *kn)
 	struct vnode *v = kn->kn_hook;
 
 	retry_stop(kq, kn);
+	mounts_unset(kq, &v->v_mount);
 	inotify_unset(kq, &v->v_above);
 	inotify_unset(kq, &v->v_mark);
 	mem_free(v);
