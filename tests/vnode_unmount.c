@@ -378,10 +378,41 @@ START_TEST(vnode_unmount__beside_mounts_that_are_watched)
 	watch(fd, NOTE_REVOKE);
 	ok(umount2(two, MNT_DETACH));
 	ck_assert_uint_eq(told(fd), NOTE_REVOKE);
-	ck_assert_int_eq(change(kq, 1, EVFILT_FS, EV_DELETE, 0, 0, NULL), 0);
 	ck_assert_int_eq(do_change(fd, EV_DELETE, 0), 0);
+	ck_assert_int_eq(change(kq, 1, EVFILT_FS, EV_DELETE, 0, 0, NULL), 0);
 	/* All that is left is the instance of inotify. */
 	ck_assert_int_eq(open_descriptors(), before + 1);
+	close(fd);
+	end();
+}
+END_TEST
+
+/* What is kept between two registrations is of no use in another name space. */
+START_TEST(vnode_unmount__in_another_name_space)
+{
+	int before, fd;
+
+	if (!begin())
+		return;
+	fd = make_file(one);
+	watch(fd, NOTE_REVOKE);
+	before = open_descriptors();
+	ck_assert_int_eq(do_change(fd, EV_DELETE, 0), 0);
+	for (int i = 0; i < 100; i++) {
+		watch(fd, NOTE_REVOKE);
+		ck_assert_int_eq(do_change(fd, EV_DELETE, 0), 0);
+	}
+	ck_assert_int_eq(open_descriptors(), before);
+	ok(mount("none", two, "tmpfs", 0, NULL));
+	no_event(kq);
+	ck_assert(!readable(kq, 0));
+	close(fd);
+	ok(unshare(CLONE_NEWNS));
+	fd = make_file(one);
+	watch(fd, NOTE_REVOKE);
+	ok(umount2(one, MNT_DETACH));
+	ck_assert_uint_eq(told(fd), NOTE_REVOKE);
+	ck_assert_int_eq(open_descriptors(), before);
 	close(fd);
 	end();
 }
@@ -495,6 +526,7 @@ HARNESS_MAIN("vnode_unmount",
 	vnode_unmount__what_is_mounted_below_goes_too,
 	vnode_unmount__any_kind_of_descriptor,
 	vnode_unmount__beside_mounts_that_are_watched,
+	vnode_unmount__in_another_name_space,
 	vnode_unmount__without_statx,
 	vnode_unmount__on_tmpfs,
 	vnode_unmount__on_overlayfs)

@@ -20,6 +20,9 @@
  *
  * The table may change between two read()s: then it is read again.
  *
+ * To open the table and read it takes as long as a hundred registrations: after
+ * the last mark it is kept, as long as no filter wants the name space of then.
+ *
  * Nothing is allocated while waiting, however many mounts come: the table is
  * kept as sums of hashes, by number.  Numbers are small, so two mounts hardly
  * share a sum; if they do, a change of one is told as coming and going.
@@ -39,6 +42,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -55,6 +59,7 @@ struct mounts {
 	_Atomic int	m_wake;		/* is in m_ep */
 	_Atomic int	m_ep;		/* is in the queue's epoll while m_watched */
 	bool		m_watched;
+	ino_t		m_space;	/* the name space's number */
 	uint32_t	m_knotes;	/* the first knote's slot, chained by kn_aux */
 	struct mounts_mark *m_marks;	/* the first */
 	uint32_t	m_size;		/* a power of two */
@@ -307,6 +312,15 @@ mounts_open_epoll(struct mounts *m)
 	return 0;
 }
 
+/* The number of this thread's name space; 0: unknown. */
+static ino_t
+mounts_space(void)
+{
+	struct stat st;
+
+	return stat("/proc/thread-self/ns/mnt", &st) == 0 ? st.st_ino : 0;
+}
+
 /* Twice as many sums as there are numbers now, and a table of what is mounted. */
 static int
 mounts_begin(struct mounts *m)
@@ -322,6 +336,7 @@ mounts_begin(struct mounts *m)
 	if (m->m_sums == NULL || m->m_next == NULL)
 		return -ENOMEM;
 	mounts_look(m);
+	m->m_space = mounts_space();
 	return 0;
 }
 
@@ -404,21 +419,23 @@ mounts_unwatch(struct kqueue *kq)
 	errno = saved;
 }
 
-/* Somebody has no interest any more: what nobody has is given back. */
-static void
-mounts_put(struct kqueue *kq)
+/* Whether it is kept for the next mark only, and may be of an old name space. */
+static bool
+mounts_idle(const struct kqueue *kq)
 {
-	if (kq->kq_mounts->m_knotes == 0 && kq->kq_mounts->m_marks == NULL)
-		mounts_free(kq);
-	else
-		mounts_unwatch(kq);
+	const struct mounts *m = kq->kq_mounts;
+
+	return m != NULL && m->m_knotes == 0 && m->m_marks == NULL;
 }
 
 int
 mounts_attach(struct kqueue *kq, struct knote *kn)
 {
-	int error = mounts_get(kq);
+	int error;
 
+	if (mounts_idle(kq))
+		mounts_free(kq);
+	error = mounts_get(kq);
 	if (error < 0)
 		return error;
 	/* What has happened is the others'. */
@@ -428,8 +445,8 @@ mounts_attach(struct kqueue *kq, struct knote *kn)
 	if (error == 0) {
 		kn->kn_aux = kq->kq_mounts->m_knotes;
 		kq->kq_mounts->m_knotes = kn->kn_slot;
-	} else {
-		mounts_put(kq);
+	} else if (mounts_idle(kq)) {
+		mounts_free(kq);
 	}
 	return error;
 }
@@ -445,7 +462,10 @@ mounts_detach(struct kqueue *kq, struct knote *kn)
 	while (*link != kn->kn_slot)
 		link = &knote_at(&kq->kq_pool, *link)->kn_aux;
 	*link = kn->kn_aux;
-	mounts_put(kq);
+	if (mounts_idle(kq))
+		mounts_free(kq);
+	else
+		mounts_unwatch(kq);
 }
 
 /* Marks. */
@@ -479,37 +499,62 @@ mounts_number(int fd)
 	return (uint32_t)strtoul(field + strlen("mnt_id:"), NULL, 10);
 }
 
+/* Makes the table that of now; whether the mount is in it, or -errno. */
+static int
+mounts_ask(struct kqueue *kq, uint32_t id)
+{
+	int error = mounts_get(kq);
+
+	if (error < 0)
+		return error;
+	mounts_report(kq);
+	return mounts_has(kq->kq_mounts, id);
+}
+
+/* Whether fd's mount, *id, is in the name space, or -errno. */
+static int
+mounts_find(struct kqueue *kq, int fd, uint32_t *id)
+{
+	int found, saved = errno;
+
+	*id = mounts_number(fd);
+	if (*id == MOUNTS_NONE) {
+		errno = saved;
+		return 0;
+	}
+	found = mounts_ask(kq, *id);
+	if (found == 0 && mounts_idle(kq) && kq->kq_mounts->m_space != mounts_space()) {
+		mounts_free(kq);
+		found = mounts_ask(kq, *id);
+	}
+	errno = saved;
+	return found;
+}
+
 int
 mounts_set(struct kqueue *kq, struct mounts_mark *mark, struct knote *kn, int fd)
 {
 	struct mounts *m;
-	int error, saved = errno;
+	int error;
+	uint32_t id;
 
 	if (mark->mm_knote != NULL)
 		return 0;
-	error = mounts_get(kq);
+	error = mounts_find(kq, fd, &id);
+	if (error <= 0)
+		return error;
+	error = mounts_watch(kq);
 	if (error < 0)
 		return error;
-	/* The mount may be newer than what is known. */
-	mounts_report(kq);
 	m = kq->kq_mounts;
-	mark->mm_id = mounts_number(fd);
-	if (mark->mm_id != MOUNTS_NONE && mounts_has(m, mark->mm_id))
-		error = mounts_watch(kq);
-	else
-		mark->mm_id = MOUNTS_NONE;
-	if (error == 0 && mark->mm_id != MOUNTS_NONE) {
-		mark->mm_knote = kn;
-		mark->mm_next = m->m_marks;
-		mark->mm_back = &m->m_marks;
-		if (mark->mm_next != NULL)
-			mark->mm_next->mm_back = &mark->mm_next;
-		m->m_marks = mark;
-	} else {
-		mounts_put(kq);
-	}
-	errno = saved;
-	return error;
+	mark->mm_id = id;
+	mark->mm_knote = kn;
+	mark->mm_next = m->m_marks;
+	mark->mm_back = &m->m_marks;
+	if (mark->mm_next != NULL)
+		mark->mm_next->mm_back = &mark->mm_next;
+	m->m_marks = mark;
+	return 0;
 }
 
 void
@@ -522,5 +567,5 @@ mounts_unset(struct kqueue *kq, struct mounts_mark *mark)
 		mark->mm_next->mm_back = mark->mm_back;
 	mark->mm_knote = NULL;
 	if (!kqueue_ending(kq))
-		mounts_put(kq);
+		mounts_unwatch(kq);
 }

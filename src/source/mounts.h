@@ -30,7 +30,7 @@ struct mounts_mark {
  */
 int	mounts_attach(struct kqueue *kq, struct knote *kn);
 
-/* When the last one goes, so does the name space. */
+/* When the last one goes, so does the name space, unless there are marks. */
 void	mounts_detach(struct kqueue *kq, struct knote *kn);
 
 /*
