@@ -319,6 +319,23 @@ vnode_look_again(struct kqueue *kq, struct knote *kn, bool unexplained)
 		retry_stop(kq, kn);
 }
 
+/*
+ * Has the parent tell of the directory's removal.  If it must not be read, or cannot be watched,
+ * nobody tells, and each kevent() looks.
+ */
+static int
+vnode_set_above(struct kqueue *kq, struct knote *kn)
+{
+	struct vnode *v = kn->kn_hook;
+	int error = inotify_set_above(kq, &v->v_above, kn, (int)kn->kn_ident);
+
+	if (error < 0)
+		kn->kn_status |= KN_LOOK;
+	else
+		kn->kn_status &= (uint8_t)~KN_LOOK;
+	return error;
+}
+
 static void
 vnode_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 {
@@ -331,8 +348,9 @@ vnode_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 		hint = IN_DELETE_SELF;		/* vnode_look_again() */
 	/* Between a move and the new parent's watch it may have been removed. */
 	if ((hint & (IN_MOVE_SELF | IN_Q_OVERFLOW)) != 0) {
-		if (vnode_wants_above(kn->kn_sfflags, S_ISDIR(v->v_mode)))
-			inotify_set_above(kq, &v->v_above, kn, (int)kn->kn_ident);
+		if (vnode_wants_above(kn->kn_sfflags, S_ISDIR(v->v_mode)) &&
+		    vnode_set_above(kq, kn) < 0 && (kn->kn_status & KN_ACTIVE) == 0)
+			knote_deactivate(kq, kn);	/* it is to be looked at */
 		hint |= IN_DELETE_SELF;
 	}
 	if (!vnode_stat(kn, &now))
@@ -367,12 +385,15 @@ vnode_watch_file(struct kqueue *kq, struct knote *kn, uint32_t sfflags, bool dir
 		return error;
 	if (!vnode_wants_above(sfflags, directory)) {
 		inotify_unset(kq, &v->v_above);
+		kn->kn_status &= (uint8_t)~KN_LOOK;
 		return 0;
 	}
 	/* A parent that must not be read is no error, but one that cannot be watched is. */
-	error = v->v_above.im_watch != NULL ? 0 : inotify_set_above(kq, &v->v_above, kn, fd);
+	error = v->v_above.im_watch != NULL ? 0 : vnode_set_above(kq, kn);
 	if (error != -ENOMEM && error != -ENOSPC)
 		return 0;
+	if (!vnode_wants_above(kn->kn_sfflags, directory))
+		kn->kn_status &= (uint8_t)~KN_LOOK;
 	if (fresh)
 		inotify_unset(kq, &v->v_mark);
 	else
@@ -492,6 +513,17 @@ vnode_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent
 	return true;
 }
 
+static bool
+vnode_look(struct kqueue *kq, struct knote *kn)
+{
+	const struct vnode *v = kn->kn_hook;
+	struct stat now;
+
+	if (vnode_stat(kn, &now) && now.st_nlink == 0 && v->v_nlink != 0)
+		vnode_note(kq, kn, IN_DELETE_SELF);
+	return false;
+}
+
 const struct filterops filter_vnode = {
 	.fo_fd = true,
 	.fo_attach = vnode_attach,
@@ -499,4 +531,5 @@ const struct filterops filter_vnode = {
 	.fo_note = vnode_note,
 	.fo_touch = vnode_touch,
 	.fo_event = vnode_event,
+	.fo_look = vnode_look,
 };
