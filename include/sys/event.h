@@ -138,7 +138,7 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 #define NOTE_ATTRIB		0x00000008u	/* mode, owner, times or attributes changed */
 #define NOTE_LINK		0x00000010u	/* link count changed */
 #define NOTE_RENAME		0x00000020u	/* renamed */
-#define NOTE_REVOKE		0x00000040u	/* its file system was unmounted */
+#define NOTE_REVOKE		0x00000040u	/* its mount was detached */
 #define NOTE_TRUNCATE		0x00000080u	/* shrank */
 #define NOTE_CLOSE		0x00000100u	/* a descriptor that could not write was closed */
 #define NOTE_CLOSE_WRITE	0x00000200u	/* one that could write was closed */
