@@ -36,7 +36,7 @@ fdkind_of_socket(int fd)
 	return type == SOCK_STREAM ? FD_STREAM : FD_DATAGRAM;
 }
 
-/* eventfd and timerfd have no type of their own; their link in /proc says what they are. */
+/* eventfd and its like have no type of their own; their link in /proc says what they are. */
 static enum fdkind
 fdkind_of_anonymous(int fd)
 {
@@ -50,7 +50,7 @@ fdkind_of_anonymous(int fd)
 	name[n] = '\0';
 	if (strcmp(name, "anon_inode:[eventfd]") == 0 || strcmp(name, "anon_inode:[timerfd]") == 0)
 		return FD_COUNTER;
-	return FD_OTHER;
+	return strcmp(name, "anon_inode:inotify") == 0 ? FD_BYTES : FD_OTHER;
 }
 
 enum fdkind
@@ -73,7 +73,7 @@ fdkind_of(int fd)
 	else if (S_ISDIR(st.st_mode))
 		kind = FD_DIRECTORY;
 	else if (S_ISCHR(st.st_mode) && isatty(fd))
-		kind = FD_TTY;
+		kind = FD_BYTES;
 	else if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
 		kind = FD_DEVICE;
 	else
