@@ -9,6 +9,7 @@
 #include <mqueue.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -269,6 +270,49 @@ START_TEST(kinds__the_wrong_end_of_a_pipe)
 }
 END_TEST
 
+/* A terminal that was hung up before it was registered has nothing left, either. */
+START_TEST(kinds__terminal_that_was_hung_up_before)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), terminal;
+	struct kevent event;
+
+	ck_assert_int_ge(master, 0);
+	ck_assert_int_eq(grantpt(master), 0);
+	ck_assert_int_eq(unlockpt(master), 0);
+	ck_assert_int_ge(terminal = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC), 0);
+	close(master);
+	kq = queue();
+	add(terminal, EVFILT_READ, 0);
+	event = read_event(terminal);
+	ck_assert_uint_eq(event.flags, EV_EOF);
+	ck_assert_int_eq(event.data, 0);
+	close(terminal);
+	close(kq);
+}
+END_TEST
+
+/* Where Linux does not count free space, a mark would never be met: there it means nothing. */
+START_TEST(kinds__write_mark_where_nothing_is_counted)
+{
+	int fds[4], n = 0;
+
+	kq = queue();
+	ck_assert_int_ge(fds[n++] = eventfd(0, EFD_CLOEXEC), 0);
+	ck_assert_int_ge(fds[n++] = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), 0);
+	ck_assert_int_eq(unlockpt(fds[1]), 0);
+	ck_assert_int_ge(fds[n++] = open(ptsname(fds[1]), O_RDWR | O_NOCTTY | O_CLOEXEC), 0);
+	ck_assert_int_ge(fds[n++] = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0), 0);
+	for (int i = 0; i < n; i++) {
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[i], EVFILT_WRITE, EV_ADD | EV_ONESHOT,
+		    NOTE_LOWAT, 1000, NULL), 0);
+		ck_assert_int_ge(event_of(kq, (uintptr_t)fds[i], EVFILT_WRITE).data, 1);
+	}
+	for (int i = 0; i < n; i++)
+		close(fds[i]);
+	close(kq);
+}
+END_TEST
+
 /* The program's own mark is the kernel's business, ours is not the program's. */
 START_TEST(kinds__own_mark_of_a_socket_is_kept)
 {
@@ -303,4 +347,6 @@ HARNESS_MAIN("read_kinds",
     kinds__message_queue_has_messages_and_room,
     kinds__what_cannot_be_written_is_never_writable,
     kinds__the_wrong_end_of_a_pipe,
+    kinds__terminal_that_was_hung_up_before,
+    kinds__write_mark_where_nothing_is_counted,
     kinds__own_mark_of_a_socket_is_kept)

@@ -36,6 +36,13 @@ write_wait(struct kqueue *kq, struct knote *kn)
 	return false;
 }
 
+/* Whether there is a count of free space that a mark can be compared with. */
+static bool
+write_counts(int fd, enum fdkind kind)
+{
+	return kind == FD_PIPE || ((kind == FD_STREAM || kind == FD_DATAGRAM) && fdkind_unsent(fd) >= 0);
+}
+
 /* Whether this side can send no more. */
 static bool
 write_is_end(int fd, enum fdkind kind, uint32_t revents)
@@ -71,7 +78,7 @@ write_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent
 	out->data = fdkind_space(fd, kind);
 	if (out->data == 0)
 		return false;
-	if ((kn->kn_sfflags & NOTE_LOWAT) != 0 && out->data < kn->kn_sdata)
+	if ((kn->kn_sfflags & NOTE_LOWAT) != 0 && out->data < kn->kn_sdata && write_counts(fd, kind))
 		return write_wait(kq, kn);
 	return true;
 }

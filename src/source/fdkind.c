@@ -59,6 +59,13 @@ fdkind_of_anonymous(int fd)
 	return strcmp(name, "anon_inode:inotify") == 0 ? FD_BYTES : FD_OTHER;
 }
 
+/* One that was hung up knows no more than that it fails. */
+static bool
+fdkind_is_terminal(int fd)
+{
+	return isatty(fd) || errno == EIO;
+}
+
 enum fdkind
 fdkind_of(int fd)
 {
@@ -78,7 +85,7 @@ fdkind_of(int fd)
 		kind = FD_REGULAR;
 	else if (S_ISDIR(st.st_mode))
 		kind = FD_DIRECTORY;
-	else if (S_ISCHR(st.st_mode) && isatty(fd))
+	else if (S_ISCHR(st.st_mode) && fdkind_is_terminal(fd))
 		kind = FD_BYTES;
 	else if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
 		kind = FD_DEVICE;
