@@ -219,7 +219,8 @@ run_ended(void)
 	require(pipe(fds) == 0);
 	require(write(fds[1], "x", 1) == 1);
 	for (int i = 0; i < 3; i++) {
-		EV_SET(&kev, (uintptr_t)fds[1], EVFILT_WRITE, EV_ADD | EV_ENABLE | EV_CLEAR, NOTE_LOWAT, 1000000, NULL);
+		EV_SET(&kev, (uintptr_t)fds[1], EVFILT_WRITE, EV_ADD | EV_ENABLE | EV_CLEAR,
+		    NOTE_LOWAT, 1000000, NULL);
 		require(kevent(kq, &kev, 1, &event, 1, &some) == 0);
 		kev.flags = i == 0 ? EV_DISABLE : i == 1 ? EV_DELETE : EV_ADD;
 		kev.data = 1;
