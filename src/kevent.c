@@ -342,7 +342,7 @@ kevent_wait_for(int ep, struct epoll_event *items, int n, const struct timespec 
 	ts.nsec = timeout->tv_nsec;
 	if (!atomic_load_explicit(&no_pwait2, memory_order_relaxed)) {
 		pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
-		result = (int)syscall(SYS_epoll_pwait2, ep, items, n, &ts, mask, _NSIG / 8);
+		result = (int)syscall(SYS_epoll_pwait2, ep, items, n, &ts, mask, (size_t)(_NSIG / 8));
 		pthread_setcanceltype(type, NULL);
 		/* A sandbox that does not know the call may say EPERM. */
 		if (result != -1 || (errno != ENOSYS && errno != EPERM))
@@ -448,6 +448,15 @@ kevent_wait_moved(struct call *call, int n, int *error)
 	return kqueue_poll(call->kq->kq_ep, call->items, call->nitems);
 }
 
+/* It may be back at the same number by now.  An open queue has an epoll, so this cannot last. */
+#define KEVENT_ASTRAY	16
+
+static bool
+kevent_wait_astray(int error)
+{
+	return error == -EBADF || error == -EINVAL;
+}
+
 static int
 kevent_wait(struct call *call, const struct timespec *timeout)
 {
@@ -455,7 +464,7 @@ kevent_wait(struct call *call, const struct timespec *timeout)
 	struct timespec left;
 	int64_t deadline = 0;
 	bool again = false;
-	int n, error, ep, late = 0;
+	int n, error, ep, late = 0, astray = 0;
 
 	if (timeout != NULL && timeout->tv_sec > KEVENT_FOREVER)
 		timeout = NULL;
@@ -474,7 +483,7 @@ kevent_wait(struct call *call, const struct timespec *timeout)
 		kqueue_lock(kq);
 		if (!kqueue_is_open(kq))
 			error = -EBADF;
-		else if (ep != kq->kq_ep)
+		else if (ep != kq->kq_ep || (kevent_wait_astray(error) && astray++ < KEVENT_ASTRAY))
 			n = kevent_wait_moved(call, n, &error);
 		else if (error == -EINTR || error == -EAGAIN)
 			n = kqueue_poll(kq->kq_ep, call->items, call->nitems);

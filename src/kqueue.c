@@ -276,13 +276,16 @@ kqueue_at(struct kqueue *kq, int fd)
 {
 	struct epoll_event item = { .events = 0, .data.u64 = WATCH_NOBODY };
 	int saved = errno;
-	bool there;
+	bool there = false;
 
-	if (epoll_ctl(kq->kq_ep, EPOLL_CTL_ADD, fd, &item) == 0) {
-		epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, fd, NULL);
-		there = false;
-	} else {
-		there = errno == EINVAL;
+	/* The program may take the epoll's number meanwhile, and give it back. */
+	for (int tries = 0; tries < 4 && !there; tries++) {
+		int ep = kq->kq_ep;
+
+		if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &item) == 0)
+			epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
+		else
+			there = errno == EINVAL;
 	}
 	errno = saved;
 	return there;

@@ -218,7 +218,7 @@ kqueue_put_back(struct kqueue *kq, const struct epoll_event *item)
 
 /*
  * Epoll gives each item that is ready a turn: when the first comes again, or
- * there are no more, all were seen.
+ * there are no more, all were seen.  What follows it may be new, and is taken, too.
  */
 #define DRAIN_ITEMS	64
 
@@ -234,11 +234,11 @@ drain_lane(struct kqueue *kq, unsigned lane, int ep)
 
 	do {
 		n = kqueue_poll(ep, items, DRAIN_ITEMS);
-		for (int i = 0; i < n && !again; i++) {
+		for (int i = 0; i < n; i++) {
 			if (first == 0)
 				first = items[i].data.u64;
 			else
-				again = items[i].data.u64 == first;
+				again |= items[i].data.u64 == first;
 			if (SOURCE_IS(items[i].data.u64))
 				lanes |= kqueue_report(kq, items[i].data.u64);
 			else
