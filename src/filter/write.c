@@ -83,6 +83,19 @@ write_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent
 	return true;
 }
 
+/* A change has epoll look again: the look that was due would tell the same twice. */
+static int
+write_touch(struct kqueue *kq, struct knote *kn, const struct kevent *kev)
+{
+	if ((kev->flags & EV_ADD) != 0 || kev->fflags != 0) {
+		kn->kn_sfflags = kev->fflags;
+		kn->kn_sdata = kev->data;
+	}
+	if ((kn->kn_status & KN_FILE) == 0)
+		retry_stop(kq, kn);
+	return 0;
+}
+
 static void
 write_delivered(struct kqueue *kq, struct knote *kn, const struct kevent *out)
 {
@@ -102,6 +115,7 @@ const struct filterops filter_write = {
 	.fo_fd = true,
 	.fo_file = write_attach_file,
 	.fo_detach = retry_stop,
+	.fo_touch = write_touch,
 	.fo_event = write_event,
 	.fo_delivered = write_delivered,
 	.fo_enable = write_enable,
