@@ -64,7 +64,7 @@ START_TEST(timer__bad_requests_are_invalid)
 {
 	unsigned int units[] = { NOTE_SECONDS, NOTE_MSECONDS, NOTE_USECONDS, NOTE_NSECONDS };
 	unsigned int known = NOTE_SECONDS | NOTE_MSECONDS | NOTE_USECONDS | NOTE_NSECONDS |
-	    NOTE_ABSTIME | NOTE_ABSOLUTE | NOTE_LEEWAY;
+	    NOTE_ABSTIME | NOTE_ABSOLUTE | NOTE_LEEWAY | NOTE_CRITICAL | NOTE_BACKGROUND;
 	int kq = queue();
 
 	for (int i = 0; i < 4; i++)

@@ -173,6 +173,8 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 #define NOTE_MSECONDS		0x00000010u	/* FreeBSD */
 #define NOTE_ABSTIME		0x00000020u	/* data is a date; follows the wall clock (FreeBSD) */
 #define NOTE_LEEWAY		0x00000040u	/* may be so late: ext[1] of kevent64() (macOS) */
+#define NOTE_CRITICAL		0x00000080u	/* on time, whatever leeway was given (macOS) */
+#define NOTE_BACKGROUND		0x00000100u	/* may be late by a tenth, and a minute at most (macOS) */
 
 /* EVFILT_USER: what to do with the 24 stored flags, and the trigger.  FreeBSD. */
 #define NOTE_FFNOP		0x00000000u	/* leave them */

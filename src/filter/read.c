@@ -53,7 +53,7 @@ read_nothing(int fd, enum fdkind kind, struct kevent *out)
 	return true;
 }
 
-/* What FIONREAD counts: sockets, pipes, terminals. */
+/* What FIONREAD counts: sockets, pipes, terminals, inotify. */
 static bool
 read_counted(struct knote *kn, enum fdkind kind, uint32_t revents, struct kevent *out)
 {
@@ -120,7 +120,7 @@ read_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent 
 	case FD_STREAM:
 	case FD_DATAGRAM:
 	case FD_PIPE:
-	case FD_TTY:
+	case FD_BYTES:
 		return read_counted(kn, kind, revents, out);
 	case FD_COUNTER:
 		return read_uncounted(8, revents, out);
@@ -128,7 +128,9 @@ read_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent 
 		out->data = kqueue_count((int)kn->kn_ident);
 		return out->data > 0;
 	case FD_REGULAR:
-		return read_file(kn, out);
+		if ((kn->kn_status & KN_FILE) != 0)
+			return read_file(kn, out);
+		break;			/* a message queue, or of /proc: it can be polled */
 	case FD_DIRECTORY:
 		out->data = 1;
 		return true;

@@ -43,6 +43,7 @@ static struct {
 
 _Atomic uint64_t disposition_watched;
 _Atomic uint64_t disposition_stood_in;
+static _Atomic uint64_t stood_aside;	/* for a moment the kernel holds SIG_IGN itself */
 
 static struct lock lock;
 static _Atomic pid_t process;		/* whose dispositions are in the books */
@@ -298,12 +299,20 @@ disposition_refresh(int signo)
 	struct sigaction now;
 	uint64_t mask;
 
+	atomic_fetch_and(&stood_aside, ~disposition_bit(signo));
 	sigaction_next(signo, NULL, &now);
 	if (is_ours(&now) || stand_in(signo, &now) == NULL)
 		return;
 	mask = section_enter();
 	adopt(signo);
 	section_leave(mask);
+}
+
+void
+disposition_return(int signo)
+{
+	if ((atomic_load(&stood_aside) & disposition_bit(signo)) != 0)
+		disposition_refresh(signo);
 }
 
 void
@@ -413,14 +422,45 @@ take_default(int signo)
 	change_mask(SIG_SETMASK, mask);
 }
 
+/*
+ * A process in the background uses the terminal.  The kernel has asked whether
+ * the signal is ignored: then it sends none, and fails the call or lets it
+ * pass.  Our handler made it send one, after which the call is begun again and
+ * asks again, for ever if that goes on.  So the kernel is given the true answer,
+ * until the queues that are rung look.  Nothing was to come, so it does not count.
+ */
+NOINLINE static void
+stand_aside(int signo)
+{
+	struct sigaction now;
+	bool locked = mine();
+	uint64_t mask = 0;
+
+	if (locked)
+		mask = section_enter();
+	current(signo, &now);
+	if (now.sa_handler == SIG_IGN) {
+		sigaction_next(signo, &now, NULL);
+		if (locked)
+			atomic_fetch_or(&stood_aside, disposition_bit(signo));
+	}
+	if (locked) {
+		section_leave(mask);
+		sigaction_ring(signo);
+	}
+}
+
 static void
 on_ignored(int signo, siginfo_t *info, void *context)
 {
 	int saved = errno;
 
 	(void)context;
-	disposition_arrived(signo);
 	disposition_ran.silent++;
+	if ((signo == SIGTTIN || signo == SIGTTOU) && info->si_code == SI_KERNEL)
+		stand_aside(signo);
+	else
+		disposition_arrived(signo);
 	/* A fault cannot be ignored: the instruction would be tried again for ever. */
 	if (is_fault(signo) && info->si_code > 0)
 		take_default(signo);
@@ -547,6 +587,7 @@ disposition_fork_child(void)
 
 	atomic_store(&lock.lk_word, 0);
 	atomic_store(&disposition_stood_in, 0);
+	atomic_store(&stood_aside, 0);
 	atomic_store(&process, 0);
 	for (int signo = 1; signo <= DISPOSITION_SIGNALS; signo++) {
 		if ((watched & disposition_bit(signo)) == 0)

@@ -11,7 +11,7 @@ enum fdkind {
 	FD_STREAM,	/* connected or listening socket */
 	FD_DATAGRAM,	/* socket that keeps the borders of messages */
 	FD_PIPE,	/* pipe, FIFO */
-	FD_TTY,
+	FD_BYTES,	/* terminal, inotify: counted as well */
 	FD_COUNTER,	/* eventfd, timerfd: reads give 8 bytes */
 	FD_QUEUE,	/* a queue of ours */
 	FD_REGULAR,
