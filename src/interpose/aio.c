@@ -217,7 +217,7 @@ list_start(const struct aio_libc *libc, int mode, struct aiocb *const list[], in
 		ours = asks_for_event(list[i]);
 	if (!ours || (mode != LIO_WAIT && mode != LIO_NOWAIT))
 		return otherwise(mode, list, n, event);
-	error = aio_start_list(libc, mode, list, n, event);
+	error = lio_start(libc, mode, list, n, event);
 	if (error == 0)
 		errno = saved;
 	return result_of(error);

@@ -11,7 +11,7 @@
  * This file is compiled without the thread sanitizer, which knows nothing of
  * threads that the C library makes for itself.
  */
-#include "aio.h"
+#include "aio_job.h"
 
 #include "../bell.h"
 #include "../filter.h"
@@ -32,35 +32,9 @@
 /* What a queue may be asked for with an operation. */
 #define AIO_FLAGS	(EV_ONESHOT | EV_CLEAR | EV_DISPATCH)
 
-/* j_state.  A job with none but AIO_DONE and AIO_LIST is free. */
-#define AIO_HELD	0x01u	/* its result was not taken; of a list: any's */
-#define AIO_CALLING	0x02u	/* the C library is to call aio_called() */
-#define AIO_KNOTE	0x04u	/* there is a knote */
-#define AIO_POSTED	0x08u	/* is in kq_aio */
-#define AIO_DONE	0x10u	/* has ended, and that was told */
-#define AIO_LIST	0x20u	/* stands for a list of others */
-#define AIO_STARTING	0x40u	/* the C library may not have it yet */
-#define AIO_BUSY	(AIO_HELD | AIO_CALLING | AIO_KNOTE | AIO_POSTED | AIO_STARTING)
-
-/* (i) does not change while the job is busy, (a) atomic, (k) the queue's lock. */
-struct aio_job {
-	struct aio_job	*j_next;	/* of its chain, for ever */
-	_Atomic uintptr_t j_key;	/* (a) the program's aiocb, or list; 0: not to be found */
-	_Atomic uint32_t j_state;	/* (a) */
-	uint32_t	j_slot;		/* (k) of its knote */
-	struct kqueue	*j_kq;		/* (i) whose that is */
-	struct aio_job	*j_list;	/* (i) what it is part of, or NULL */
-	struct aio_job	*j_posted;	/* the next in kq_aio */
-	_Atomic uint32_t j_left;	/* (a) of a list: how many have not ended ... */
-	_Atomic uint32_t j_members;	/* (a) ... and how many results were not taken; and 1 at first */
-	int		j_error;	/* (i) it could not be started */
-	struct sigevent	j_event;	/* (i) what the program asked for */
-	struct aiocb	j_cb;		/* the C library's */
-};
-
 static _Atomic(struct aio_job *) aio_chains[AIO_CHAINS];
 static struct lock aio_lock;		/* taking a free job */
-static const struct aio_libc *_Atomic aio_libc;
+const struct aio_libc *_Atomic aio_libc;
 
 static _Atomic(struct aio_job *) *
 aio_chain(uintptr_t key)
@@ -68,7 +42,7 @@ aio_chain(uintptr_t key)
 	return &aio_chains[(key >> 4 ^ key >> 14) % AIO_CHAINS];
 }
 
-static struct aio_job *
+struct aio_job *
 aio_lookup(uintptr_t key, uint32_t list)
 {
 	struct aio_job *job;
@@ -96,14 +70,14 @@ aio_copy(struct aio_job *job)
 	return &job->j_cb;
 }
 
-static void
+void
 aio_release(struct aio_job *job, uint32_t bits)
 {
 	atomic_fetch_and(&job->j_state, ~bits);
 }
 
 /* A free job that nobody can find yet; NULL: no memory. */
-static struct aio_job *
+struct aio_job *
 aio_new(uintptr_t key, uint32_t state)
 {
 	_Atomic(struct aio_job *) *chain = aio_chain(key);
@@ -151,7 +125,7 @@ aio_ring(struct kqueue *kq)
 	errno = saved;
 }
 
-static void
+void
 aio_post(struct aio_job *job)
 {
 	struct kqueue *kq = job->j_kq;
@@ -168,7 +142,7 @@ aio_post(struct aio_job *job)
 }
 
 /* A notification that is not ours, as the C library would have made it. */
-static void
+void
 aio_notify(const struct sigevent *event)
 {
 	siginfo_t info;
@@ -186,20 +160,8 @@ aio_notify(const struct sigevent *event)
 	}
 }
 
-/* One of a list has ended; or all are started, for which one more was counted. */
-static void
-aio_list_counts(struct aio_job *list, bool notify)
-{
-	if (atomic_fetch_sub(&list->j_left, 1) != 1)
-		return;
-	atomic_fetch_or(&list->j_state, AIO_DONE);
-	aio_post(list);
-	if (notify)
-		aio_notify(&list->j_event);
-}
-
 /* It has ended: the first to notice tells. */
-static void
+void
 aio_end(struct aio_job *job)
 {
 	struct aio_job *list = job->j_list;
@@ -208,7 +170,7 @@ aio_end(struct aio_job *job)
 		return;
 	aio_post(job);
 	if (list != NULL)
-		aio_list_counts(list, true);
+		lio_counts(list, true);
 }
 
 static void
@@ -245,7 +207,7 @@ aio_status(struct aio_job *job)
  * Its knote goes, if it has one.  Where a handler has interrupted the library,
  * the next kevent() does it (aio_taken).
  */
-static void
+void
 aio_unregister(struct aio_job *job)
 {
 	struct kqueue *kq = job->j_kq;
@@ -263,17 +225,6 @@ aio_unregister(struct aio_job *job)
 	kqueue_leave(kq);
 }
 
-/* A result less to take from a list: with the last one it goes. */
-static void
-aio_list_member_goes(struct aio_job *list)
-{
-	if (atomic_fetch_sub(&list->j_members, 1) != 1)
-		return;
-	atomic_store(&list->j_key, 0);
-	aio_unregister(list);
-	aio_release(list, AIO_HELD);
-}
-
 ssize_t
 aio_take_result(struct aio_job *job)
 {
@@ -289,14 +240,14 @@ aio_take_result(struct aio_job *job)
 	aio_unregister(job);
 	aio_release(job, AIO_HELD);
 	if (list != NULL)
-		aio_list_member_goes(list);
+		lio_member_goes(list);
 	return error != 0 ? -error : result;
 }
 
 /* Starting. */
 
 /* Registers what *event asks for; the caller may not be cancelled.  0 or -errno. */
-static int
+int
 aio_register(struct aio_job *job, const struct sigevent *event, uintptr_t ident, short filter)
 {
 	struct kevent kev = {
@@ -392,7 +343,7 @@ aio_fill(struct aio_job *job, const struct aiocb *cb)
  * Starts it, as part of list unless that is NULL.  keep: if it cannot be started,
  * the error is kept for who asks.
  */
-static int
+int
 aio_begin(enum aio_op op, struct aiocb *cb, struct aio_job *list, bool keep)
 {
 	struct aio_job *job;
@@ -443,7 +394,7 @@ fail:
 }
 
 /* A child that has no queue of its own has no memory of its own either. */
-static bool
+bool
 aio_no_queue(const struct aio_libc *libc)
 {
 	kqueue_enter(-1);
@@ -455,121 +406,6 @@ int
 aio_start(const struct aio_libc *libc, enum aio_op op, struct aiocb *cb)
 {
 	return aio_no_queue(libc) ? -EBADF : aio_begin(op, cb, NULL, false);
-}
-
-/* Lists. */
-
-/* What stands for the list, or NULL: there is nobody to tell.  0 or -errno. */
-static int
-aio_list_new(struct aiocb *const list[], const struct sigevent *event, struct aio_job **made)
-{
-	struct aio_job *job;
-	int error = 0;
-
-	*made = NULL;
-	if (event == NULL || event->sigev_notify == SIGEV_NONE)
-		return 0;
-	/* That thread would have to be made by us, should all have ended by now. */
-	if (event->sigev_notify == SIGEV_THREAD)
-		return -EINVAL;
-	if (event->sigev_notify == SIGEV_KEVENT && aio_lookup((uintptr_t)list, AIO_LIST) != NULL)
-		return -EINVAL;
-	job = aio_new((uintptr_t)list, AIO_HELD | AIO_LIST);
-	if (job == NULL)
-		return -EAGAIN;
-	job->j_event = *event;
-	if (event->sigev_notify == SIGEV_KEVENT)
-		error = aio_register(job, event, (uintptr_t)list, EVFILT_LIO);
-	if (error < 0) {
-		aio_release(job, AIO_HELD);
-		return error;
-	}
-	atomic_store(&job->j_key, (uintptr_t)list);
-	*made = job;
-	return 0;
-}
-
-/* Whether all have ended that were started. */
-static bool
-aio_list_ended(struct aiocb *const list[], int n)
-{
-	struct aio_job *job;
-
-	for (int i = 0; i < n; i++)
-		if ((job = aio_find(list[i])) != NULL && aio_status(job) == EINPROGRESS)
-			return false;
-	return true;
-}
-
-/* 0 or -errno; EIO: one has failed. */
-static int
-aio_list_wait(struct aiocb *const list[], int n)
-{
-	const struct aiocb *one;
-	struct aio_job *job;
-	int error = 0;
-
-	while (!aio_list_ended(list, n))
-		for (int i = 0; i < n; i++) {
-			job = aio_find(list[i]);
-			if (job == NULL || aio_status(job) != EINPROGRESS)
-				continue;
-			one = &job->j_cb;
-			if (aio_libc->suspend(&one, 1, NULL) == -1)
-				return -errno;
-		}
-	for (int i = 0; i < n; i++)
-		if (list[i] != NULL && list[i]->aio_lio_opcode != LIO_NOP &&
-		    (job = aio_find(list[i])) != NULL && aio_status(job) != 0)
-			error = -EIO;
-	return error;
-}
-
-static int
-aio_list_begin(struct aiocb *const list[], int n, struct aio_job *job)
-{
-	int failed = 0, error;
-
-	for (int i = 0; i < n; i++) {
-		if (list[i] == NULL || list[i]->aio_lio_opcode == LIO_NOP)
-			continue;
-		if (list[i]->aio_lio_opcode == LIO_READ)
-			error = aio_begin(AIO_READ, list[i], job, true);
-		else if (list[i]->aio_lio_opcode == LIO_WRITE)
-			error = aio_begin(AIO_WRITE, list[i], job, true);
-		else
-			error = -EINVAL;
-		if (error == -EAGAIN)
-			failed = -EAGAIN;
-		else if (error < 0 && failed == 0)
-			failed = -EIO;
-	}
-	return failed;
-}
-
-int
-aio_start_list(const struct aio_libc *libc, int mode, struct aiocb *const list[], int n,
-    const struct sigevent *event)
-{
-	struct aio_job *job;
-	int error, waited;
-
-	if (aio_no_queue(libc))
-		return -EBADF;
-	error = aio_list_new(list, mode == LIO_WAIT ? NULL : event, &job);
-	if (error < 0)
-		return error;
-	error = aio_list_begin(list, n, job);
-	if (mode == LIO_WAIT) {
-		waited = aio_list_wait(list, n);
-		return error == 0 ? waited : error;
-	}
-	if (job != NULL) {
-		/* What was never to be done is no news, as on FreeBSD. */
-		aio_list_counts(job, atomic_load(&job->j_members) > 1);
-		aio_list_member_goes(job);
-	}
-	return error;
 }
 
 /* Knotes. */

@@ -41,7 +41,7 @@ int	aio_start(const struct aio_libc *libc, enum aio_op op, struct aiocb *cb);
  * The same for a list as lio_listio() has it, in which somebody asks for an
  * event.  With LIO_WAIT a cancellation point.
  */
-int	aio_start_list(const struct aio_libc *libc, int mode, struct aiocb *const list[], int n,
+int	lio_start(const struct aio_libc *libc, int mode, struct aiocb *const list[], int n,
 	    const struct sigevent *event);
 
 /*
