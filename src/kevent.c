@@ -4,6 +4,7 @@
 #include "filter.h"
 #include "kqueue.h"
 #include "report.h"
+#include "source/aio.h"
 #include "source/sigaction.h"
 #include "source/timerfd.h"
 #include "trace.h"
@@ -415,16 +416,18 @@ kevent_wait_once(struct call *call, int ep, const struct timespec *timeout, bool
 {
 	int n = again ? kevent_guard(call) : 0;
 	const sigset_t *mask = call->guarded ? &call->mask : NULL;
-	unsigned silent;
+	unsigned silent, results;
 
 	if (n == 0) {
 		silent = sigaction_silent();
+		results = aio_results();
 		if (call->nap != 0)
 			n = kevent_nap(call, timeout, mask);
 		if (n == 0)
 			n = kevent_wait_for(ep, call->items, call->nitems, timeout, mask);
 		if (n < 0)
-			n = errno == EINTR && silent != sigaction_silent() ? -EAGAIN : -errno;
+			n = errno == EINTR && (silent != sigaction_silent() ||
+			    results != aio_results()) ? -EAGAIN : -errno;
 	}
 	if (again)
 		kevent_unguard(call);

@@ -5,6 +5,7 @@
 #include "eventlist.h"
 #include "filter.h"
 #include "kqueue.h"
+#include "source/aio.h"
 #include "source/inotify.h"
 #include "source/mounts.h"
 #include "source/pidfd.h"
@@ -68,6 +69,9 @@ kqueue_report(struct kqueue *kq, uint64_t tag)
 		break;
 	case SOURCE_PROCCONN:
 		procconn_report(kq);
+		break;
+	case SOURCE_AIO:
+		aio_report_ring(kq);
 		break;
 	}
 	return 0;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
+ * io_uring tells by its descriptor, which is an item of the queue's (aio_uring.c).
+ *
  * The C library tells that an operation has ended by calling aio_called() in a
  * thread that it makes for that.  It may be that this comes late, or never for
  * want of a thread: who asks for the status, or calls kevent(), finds out, too.
@@ -11,7 +13,7 @@
  * This file is compiled without the thread sanitizer, which knows nothing of
  * threads that the C library makes for itself.
  */
-#include "aio_job.h"
+#include "aio_uring.h"
 
 #include "../bell.h"
 #include "../filter.h"
@@ -67,7 +69,7 @@ aio_find(const struct aiocb *cb)
 struct aiocb *
 aio_copy(struct aio_job *job)
 {
-	return &job->j_cb;
+	return job->j_ring ? NULL : &job->j_cb;
 }
 
 void
@@ -97,6 +99,7 @@ aio_new(uintptr_t key, uint32_t state)
 	lock_drop(&aio_lock);
 	if (job != NULL) {
 		job->j_list = NULL;
+		job->j_ring = false;
 		job->j_error = 0;
 		atomic_store(&job->j_left, 1);
 		atomic_store(&job->j_members, 1);
@@ -190,7 +193,9 @@ aio_error_of(const struct aio_job *job)
 {
 	if ((atomic_load(&job->j_state) & (AIO_STARTING | AIO_DONE)) == AIO_STARTING)
 		return EINPROGRESS;
-	return job->j_error != 0 ? job->j_error : aio_libc->error(&job->j_cb);
+	if (job->j_error != 0)
+		return job->j_error;
+	return job->j_ring ? aio_uring_status(job) : aio_libc->error(&job->j_cb);
 }
 
 int
@@ -198,6 +203,10 @@ aio_status(struct aio_job *job)
 {
 	int error = aio_error_of(job);
 
+	if (error == EINPROGRESS && job->j_ring) {
+		aio_uring_reap();
+		error = aio_error_of(job);
+	}
 	if (error != EINPROGRESS)
 		aio_end(job);
 	return error;
@@ -236,7 +245,10 @@ aio_take_result(struct aio_job *job)
 	if (error == EINPROGRESS || key == 0 ||
 	    !atomic_compare_exchange_strong(&job->j_key, &key, 0))
 		return -EINVAL;
-	result = job->j_error != 0 ? -1 : aio_libc->result(&job->j_cb);
+	if (job->j_error != 0)
+		result = -1;
+	else
+		result = job->j_ring ? aio_uring_result(job) : aio_libc->result(&job->j_cb);
 	aio_unregister(job);
 	aio_release(job, AIO_HELD);
 	if (list != NULL)
@@ -309,6 +321,7 @@ aio_submit(struct aio_job *job, enum aio_op op)
 	const struct aio_libc *libc = aio_libc;
 	int result = -1;
 
+	aio_uring_passes(op, job->j_cb.aio_fildes);
 	switch (op) {
 	case AIO_READ:
 		result = libc->read(&job->j_cb);
@@ -340,6 +353,19 @@ aio_fill(struct aio_job *job, const struct aiocb *cb)
 }
 
 /*
+ * Whether io_uring does it.  Not if somebody is to get a signal or a thread when it
+ * ends: nobody would be there to see to that.
+ */
+static bool
+aio_uses_ring(struct aio_job *job, enum aio_op op, const struct aiocb *cb, const struct aio_job *list)
+{
+	int notify = job->j_event.sigev_notify;
+
+	return (notify == SIGEV_KEVENT || notify == SIGEV_NONE) && (list == NULL || list->j_ring) &&
+	    aio_uring_suits(job, op, cb);
+}
+
+/*
  * Starts it, as part of list unless that is NULL.  keep: if it cannot be started,
  * the error is kept for who asks.
  */
@@ -357,6 +383,8 @@ aio_begin(enum aio_op op, struct aiocb *cb, struct aio_job *list, bool keep)
 		return -EAGAIN;
 	aio_fill(job, cb);
 	error = aio_check(op, cb);
+	if (error == 0)
+		job->j_ring = aio_uses_ring(job, op, cb, list);
 	if (error == 0 && job->j_event.sigev_notify == SIGEV_KEVENT)
 		error = aio_register(job, &job->j_event, (uintptr_t)cb, EVFILT_AIO);
 	if (error < 0)
@@ -368,7 +396,11 @@ aio_begin(enum aio_op op, struct aiocb *cb, struct aio_job *list, bool keep)
 	}
 	atomic_fetch_or(&job->j_state, AIO_CALLING);
 	atomic_store(&job->j_key, (uintptr_t)cb);
-	error = aio_submit(job, op);
+	error = job->j_ring ? aio_uring_start(job) : -ENOSYS;
+	if (error == -ENOSYS) {
+		job->j_ring = false;
+		error = aio_submit(job, op);
+	}
 	if (error == 0) {
 		aio_release(job, AIO_STARTING);
 		return 0;
@@ -390,6 +422,7 @@ fail:
 		aio_release(job, AIO_HELD);
 	}
 	aio_release(job, AIO_STARTING);
+	aio_uring_rest();
 	return error;
 }
 
@@ -417,6 +450,8 @@ aio_attach(struct kqueue *kq, struct knote *kn)
 
 	job->j_kq = kq;
 	job->j_slot = kn->kn_slot;
+	if (job->j_ring && aio_uring_join(kq) < 0)
+		job->j_ring = false;
 	atomic_fetch_or(&job->j_state, AIO_KNOTE);
 }
 
@@ -449,6 +484,44 @@ aio_taken(const struct knote *kn)
 	return (atomic_load(&job->j_state) & AIO_HELD) == 0;
 }
 
+int
+aio_cancel_ours(int fd, struct aio_job *job)
+{
+	return job == NULL ? aio_uring_cancel_all(fd) : aio_uring_cancel(job);
+}
+
+int
+aio_wait_ours(const struct timespec *timeout)
+{
+	return aio_uring_wait(timeout);
+}
+
+void
+aio_passes(enum aio_op op, int fd)
+{
+	aio_uring_passes(op, fd);
+}
+
+unsigned
+aio_results(void)
+{
+	return aio_uring_results();
+}
+
+void
+aio_free(struct kqueue *kq)
+{
+	aio_report(kq);
+	aio_uring_leave(kq);
+}
+
+void
+aio_report_ring(struct kqueue *kq)
+{
+	aio_uring_reap();
+	aio_report(kq);
+}
+
 void
 aio_report(struct kqueue *kq)
 {
@@ -468,4 +541,5 @@ aio_fork_child(void)
 	for (int i = 0; i < AIO_CHAINS; i++)
 		atomic_store(&aio_chains[i], NULL);
 	atomic_store(&aio_lock.lk_word, 0);
+	aio_uring_fork_child();
 }

@@ -6,16 +6,38 @@
 #include "aio.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 /* j_state.  A job with none but AIO_DONE and AIO_LIST is free. */
 #define AIO_HELD	0x01u	/* its result was not taken; of a list: any's */
-#define AIO_CALLING	0x02u	/* the C library is to call aio_called() */
+#define AIO_CALLING	0x02u	/* the C library, or aio_uring.c, is to say that it has ended */
 #define AIO_KNOTE	0x04u	/* there is a knote */
 #define AIO_POSTED	0x08u	/* is in kq_aio */
 #define AIO_DONE	0x10u	/* has ended, and that was told */
 #define AIO_LIST	0x20u	/* stands for a list of others */
 #define AIO_STARTING	0x40u	/* the C library may not have it yet */
 #define AIO_BUSY	(AIO_HELD | AIO_CALLING | AIO_KNOTE | AIO_POSTED | AIO_STARTING)
+
+/* An operation that io_uring does.  Protected by the lock of aio_uring.c, but for (i) and (a) as below. */
+struct aio_uring {
+	struct aio_job	*u_before;	/* in the list of those that have not ended, ... */
+	struct aio_job	*u_after;	/* ... the oldest first */
+	int		u_fd;		/* (i) */
+	uint8_t		u_op;		/* (i) enum aio_op */
+	bool		u_socket;	/* (i) */
+	bool		u_serial;	/* (i) after what goes in the same direction */
+	bool		u_started;	/* the kernel has it */
+	bool		u_cancelled;	/* if it was cancelled, that is what was wanted */
+	uint8_t		u_thread;	/* which started it */
+	uint8_t		u_tries;	/* how often it was cancelled otherwise */
+	uint32_t	u_waits;	/* how many must end before it starts */
+	int64_t		u_offset;	/* (i) */
+	size_t		u_size;		/* (i) */
+	size_t		u_done;		/* of it */
+	_Atomic int64_t	u_result;	/* (a) or AIO_UNENDED */
+};
+
+#define AIO_UNENDED	INT64_MIN
 
 /* (i) does not change while the job is busy, (a) atomic, (k) the queue's lock. */
 struct aio_job {
@@ -29,7 +51,9 @@ struct aio_job {
 	_Atomic uint32_t j_left;	/* (a) of a list: how many have not ended ... */
 	_Atomic uint32_t j_members;	/* (a) ... and how many results were not taken; and 1 at first */
 	int		j_error;	/* (i) it could not be started */
+	bool		j_ring;		/* (i) io_uring does it; of a list: may do its members */
 	struct sigevent	j_event;	/* (i) what the program asked for */
+	struct aio_uring j_uring;	/* if j_ring */
 	struct aiocb	j_cb;		/* the C library's */
 };
 

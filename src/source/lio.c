@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Lists of operations, as lio_listio() has them; see aio.c. */
-#include "aio_job.h"
+#include "aio_uring.h"
 
 #include "../filter.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
+
+/* Another thread may take the result that this one waits for: it looks again after these nanoseconds. */
+#define LIO_WHILE	16000000
 
 /* One of a list has ended; or all are started, for which one more was counted. */
 void
@@ -50,10 +53,13 @@ lio_new(struct aiocb *const list[], const struct sigevent *event, struct aio_job
 	if (job == NULL)
 		return -EAGAIN;
 	job->j_event = *event;
-	if (event->sigev_notify == SIGEV_KEVENT)
+	if (event->sigev_notify == SIGEV_KEVENT) {
+		job->j_ring = aio_uring_works();
 		error = aio_register(job, event, (uintptr_t)list, EVFILT_LIO);
+	}
 	if (error < 0) {
 		aio_release(job, AIO_HELD);
+		aio_uring_rest();
 		return error;
 	}
 	atomic_store(&job->j_key, (uintptr_t)list);
@@ -73,11 +79,19 @@ lio_ended(struct aiocb *const list[], int n)
 	return true;
 }
 
+static int
+lio_wait_libc(const struct aio_job *job)
+{
+	const struct aiocb *one = &job->j_cb;
+
+	return aio_libc->suspend(&one, 1, NULL) == -1 ? -errno : 0;
+}
+
 /* 0 or -errno; EIO: one has failed. */
 static int
 lio_wait(struct aiocb *const list[], int n)
 {
-	const struct aiocb *one;
+	const struct timespec a_while = { 0, LIO_WHILE };
 	struct aio_job *job;
 	int error = 0;
 
@@ -86,9 +100,9 @@ lio_wait(struct aiocb *const list[], int n)
 			job = aio_find(list[i]);
 			if (job == NULL || aio_status(job) != EINPROGRESS)
 				continue;
-			one = &job->j_cb;
-			if (aio_libc->suspend(&one, 1, NULL) == -1)
-				return -errno;
+			error = job->j_ring ? aio_uring_wait(&a_while) : lio_wait_libc(job);
+			if (error < 0)
+				return error;
 		}
 	for (int i = 0; i < n; i++)
 		if (list[i] != NULL && list[i]->aio_lio_opcode != LIO_NOP &&
