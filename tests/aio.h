@@ -88,7 +88,7 @@ aio_refuse_ring(void)
 static inline void
 rest(void)
 {
-	for (int tries = 0; threads() > 1 && tries < 500; tries++)
+	for (int tries = 0; AIO_THREADS && threads() > 1 && tries < 500; tries++)
 		nap(10);
 }
 

@@ -208,27 +208,6 @@ START_TEST(aio_uring__a_sync_comes_after_the_writes_before_it)
 }
 END_TEST
 
-/* A negative offset is an error, not the file's own. */
-START_TEST(aio_uring__a_bad_offset_is_an_error)
-{
-	int kq = queue(), fd = file_with("abc");
-	struct aiocb cb;
-	char c;
-
-	set(&cb, fd, &c, 1, -1);
-	set_event(&cb.aio_sigevent, kq, 0, NULL);
-	if (aio_read(&cb) == -1) {
-		ck_assert_int_eq(errno, EINVAL);
-	} else {
-		ck_assert_int_eq(end_of(kq, &cb).data, EINVAL);
-		ck_assert_int_eq(aio_return(&cb), -1);
-	}
-	close(fd);
-	close(kq);
-	rest();
-}
-END_TEST
-
 struct starter {
 	struct aiocb	*cb;
 	int		kq, fd;
@@ -439,14 +418,15 @@ END_TEST
 /* What else the program asks of the C library comes in its order. */
 START_TEST(aio_uring__with_operations_of_the_c_library)
 {
-	int kq = queue(), fds[2];
 	const struct timespec moment = { 0, 10000000 };
+	int kq, fds[2];
 	struct aiocb ours, theirs;
 	const struct aiocb *list[2] = { &theirs, &ours };
 	char c, d;
 
 	if (!AIO_THREADS)
 		return;
+	kq = queue();
 	pair(PAIR_PIPE, fds);
 	start(aio_read, &ours, kq, fds[0], &c, 1);
 	set(&theirs, fds[1], &d, 1, 0);
@@ -480,7 +460,6 @@ main(void)
 		aio_uring__a_stream_is_read_in_order,
 		aio_uring__what_is_appended_is_so_in_order,
 		aio_uring__a_sync_comes_after_the_writes_before_it,
-		aio_uring__a_bad_offset_is_an_error,
 		aio_uring__the_thread_that_started_it_may_exit,
 		aio_uring__no_wait_is_interrupted,
 		aio_uring__a_handler_interrupts_a_wait,

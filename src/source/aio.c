@@ -298,6 +298,9 @@ aio_check(enum aio_op op, const struct aiocb *cb)
 	    (op == AIO_READ && (mode & O_ACCMODE) == O_WRONLY) ||
 	    (op == AIO_WRITE && (mode & O_ACCMODE) == O_RDONLY))
 		return -EBADF;
+	if ((op == AIO_READ || op == AIO_WRITE) && aio_libc->offset(cb) < 0 &&
+	    lseek(cb->aio_fildes, 0, SEEK_CUR) != -1)
+		return -EINVAL;
 	return 0;
 }
 
