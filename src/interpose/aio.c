@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The functions of aio(7).  What does not ask for SIGEV_KEVENT is passed on; an
- * operation that does is the business of source/aio.c.  In a static program these
- * cannot stand before the C library's, so only the shared library has them.
+ * operation that does is the business of source/aio.c.
+ *
+ * In a static program they can stand before the C library's only where that has the
+ * functions under other names, too (aio_beneath.h).  There an archive of their own, which
+ * comes after libkq.a, has them with KQ_AIO_BENEATH; in a program that is not static
+ * the same objects find the C library's as the shared library does, since before.c
+ * has aio_resolve() called.
  */
 #if KQ_INTERPOSE && KQ_INTERPOSE_STREAMS
 
 #include "../mem.h"
 #include "../source/aio.h"
+#include "aio_beneath.h"
 #include "next.h"
 
 #include <errno.h>
@@ -43,9 +49,7 @@ static struct {
 	int	(*aio_suspend)(const struct aiocb *const *, int, const struct timespec *);
 	int	(*lio_listio)(int, struct aiocb *const *, int, struct sigevent *);
 	int	(*lio_listio64)(int, struct aiocb *const *, int, struct sigevent *);
-} next;
-
-static struct aio_libc aio_next, aio_next64;
+} next = AIO_BENEATH;
 
 static int64_t
 offset(const struct aiocb *cb)
@@ -62,6 +66,8 @@ offset64(const struct aiocb *cb)
 #else
 #define offset64	offset
 #endif
+
+static struct aio_libc aio_next = AIO_BENEATH_LIBC(offset), aio_next64 = AIO_BENEATH_LIBC(offset64);
 
 void
 aio_resolve(void)
