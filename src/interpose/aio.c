@@ -352,7 +352,7 @@ list_start(const struct aio_libc *libc, int mode, struct aiocb *const list[], in
 KQ_WRAPPER int
 lio_listio(int mode, struct aiocb MEMBER list[restrict], int n, struct sigevent *restrict event)
 {
-	return list_start(&aio_next, mode, (struct aiocb *const *)list, n, event, next.lio_listio);
+	return list_start(&aio_next, mode, (const void *)(uintptr_t)list, n, event, next.lio_listio);
 }
 
 /* The same under their other names; an aiocb64 differs at the most in how wide its offset is. */
