@@ -498,24 +498,12 @@ ring_cancel(struct aio_job *job)
 }
 
 /* The thread that started it may have to be told first; then the kernel says so in a moment. */
-int
-aio_uring_cancel(struct aio_job *job)
+static int
+ring_cancelled(const struct aio_job *job, bool going)
 {
 	const struct timespec moment = { 0, 1000000 };
-	bool going = true;
-	int error;
+	int error = EINPROGRESS;
 
-	ring_lock();
-	if (ring_is_ours())
-		ring_reap();
-	error = aio_uring_status(job);
-	if (error == EINPROGRESS)
-		going = ring_is_ours() && ring_cancel(job);
-	else
-		error = 0;
-	ring_unlock();
-	if (error == 0)
-		return AIO_ALLDONE;
 	for (int i = 0; going && (error = aio_uring_status(job)) == EINPROGRESS && i < 1000; i++) {
 		syscall(SYS_nanosleep, &moment, NULL);
 		aio_uring_reap();
@@ -524,25 +512,50 @@ aio_uring_cancel(struct aio_job *job)
 	return error == ECANCELED ? AIO_CANCELED : error == EINPROGRESS ? AIO_NOTCANCELED : AIO_ALLDONE;
 }
 
+int
+aio_uring_cancel(struct aio_job *job)
+{
+	bool ended, going;
+
+	ring_lock();
+	if (ring_is_ours())
+		ring_reap();
+	ended = aio_uring_status(job) != EINPROGRESS;
+	going = !ended && ring_is_ours() && ring_cancel(job);
+	ring_unlock();
+	return ended ? AIO_ALLDONE : ring_cancelled(job, going);
+}
+
+static struct aio_job *
+ring_last_of(int fd)
+{
+	struct aio_job *job;
+
+	for (job = ring.last; job != NULL; job = job->j_uring.u_before)
+		if (job->j_uring.u_fd == fd && !job->j_uring.u_cancelled)
+			break;
+	return job;
+}
+
 /* The newest first, so that none starts because an older one has gone. */
 int
 aio_uring_cancel_all(int fd)
 {
 	int result = AIO_ALLDONE, one;
 	struct aio_job *job;
-	bool tried = false;
+	bool going;
 
 	do {
 		ring_lock();
-		for (job = ring.last; job != NULL; job = job->j_uring.u_before)
-			if (job->j_uring.u_fd == fd && !job->j_uring.u_cancelled)
-				break;
+		if (ring_is_ours())
+			ring_reap();
+		job = ring_is_ours() ? ring_last_of(fd) : NULL;
+		going = job != NULL && ring_cancel(job);
 		ring_unlock();
-		tried = job != NULL;
-		one = tried ? aio_uring_cancel(job) : AIO_ALLDONE;
+		one = job == NULL ? AIO_ALLDONE : ring_cancelled(job, going);
 		if (one == AIO_NOTCANCELED || (one == AIO_CANCELED && result == AIO_ALLDONE))
 			result = one;
-	} while (tried);
+	} while (job != NULL);
 	return result;
 }
 
