@@ -449,6 +449,63 @@ START_TEST(aio_uring__with_operations_of_the_c_library)
 }
 END_TEST
 
+#define READS	8
+#define ROUNDS	100
+
+/* Reads of a socket, of which some get their byte and some are cancelled: each ends once, as it says. */
+static void
+one_round(int kq, unsigned *seed)
+{
+	struct aiocb cb[READS];
+	struct kevent events[READS];
+	int fds[2], left = READS, n, which;
+	char c[READS];
+
+	pair(PAIR_UNIX, fds);
+	for (int i = 0; i < READS; i++) {
+		set(&cb[i], fds[0], &c[i], 1, 0);
+		set_event(&cb[i].aio_sigevent, kq, EV_ONESHOT, &cb[i]);
+		ck_assert_int_eq(aio_read(&cb[i]), 0);
+	}
+	while (left > 0) {
+		which = rand_r(seed) % READS;
+		if (rand_r(seed) % 4 == 0)
+			ck_assert_int_ge(aio_cancel(fds[0], rand_r(seed) % 8 == 0 ? NULL : &cb[which]), 0);
+		else
+			put(fds[1], 1);
+		n = collect(kq, events, READS, rand_r(seed) % 2);
+		for (int i = 0; i < n; i++, left--) {
+			ck_assert_ptr_nonnull(events[i].udata);
+			ck_assert(events[i].data == 0 || events[i].data == ECANCELED);
+			ck_assert_int_eq(aio_return(events[i].udata), events[i].data == 0 ? 1 : -1);
+		}
+	}
+	close_pair(fds);
+}
+
+static void *
+rounds(void *arg)
+{
+	unsigned seed = (unsigned)(uintptr_t)arg;
+	int kq = queue();
+
+	for (int i = 0; i < ROUNDS; i++)
+		one_round(kq, &seed);
+	close(kq);
+	return NULL;
+}
+
+START_TEST(aio_uring__threads_start_and_cancel)
+{
+	pthread_t thread[4];
+
+	for (uintptr_t i = 0; i < 4; i++)
+		ck_assert_int_eq(pthread_create(&thread[i], NULL, rounds, (void *)(i + 1)), 0);
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(pthread_join(thread[i], NULL), 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -467,6 +524,7 @@ main(void)
 		aio_uring__more_than_the_ring_has_room_for,
 		aio_uring__a_child_makes_its_own,
 		aio_uring__with_operations_of_the_c_library,
+		aio_uring__threads_start_and_cancel,
 	};
 
 	if (!aio_has_ring()) {
