@@ -4,6 +4,7 @@
 #include "filter.h"
 #include "kqueue.h"
 #include "report.h"
+#include "source/aio.h"
 #include "source/sigaction.h"
 #include "source/timerfd.h"
 #include "trace.h"
@@ -424,11 +425,15 @@ kevent_nap(const struct call *call, const struct timespec *timeout, const sigset
 	return ppoll(NULL, 0, &nap, mask);
 }
 
-/* A wait that began with silent was interrupted: -errno, or -EAGAIN if ignored signals alone did it. */
+/*
+ * A wait was interrupted that began with silent and results: -errno, or -EAGAIN if no handler of
+ * the program's did it, but an ignored signal or a result of io_uring.
+ */
 static int
-kevent_interrupted(unsigned silent)
+kevent_interrupted(unsigned silent, unsigned results)
 {
-	return errno == EINTR && sigaction_only_ignored(silent) ? -EAGAIN : -errno;
+	return errno == EINTR && (sigaction_only_ignored(silent) ||
+	    (results != aio_results() && !sigaction_was_handled())) ? -EAGAIN : -errno;
 }
 
 /*
@@ -440,16 +445,17 @@ kevent_wait_once(struct call *call, int ep, const struct timespec *timeout, bool
 {
 	int n = again ? kevent_guard(call) : 0;
 	const sigset_t *mask = call->guarded ? &call->mask : NULL;
-	unsigned silent;
+	unsigned silent, results;
 
 	if (n == 0) {
 		silent = sigaction_wait_begins();
+		results = aio_results();
 		if (call->nap != 0)
 			n = kevent_nap(call, timeout, mask);
 		if (n == 0)
 			n = kevent_wait_for(ep, call->items, call->nitems, timeout, mask);
 		if (n < 0)
-			n = kevent_interrupted(silent);
+			n = kevent_interrupted(silent, results);
 	}
 	if (again)
 		kevent_unguard(call);
@@ -682,7 +688,7 @@ kevent_usual(struct call *call)
 {
 	struct kqueue *kq = call->kq;
 	struct woken woken;
-	unsigned silent;
+	unsigned silent, results;
 	int result = 0;
 
 	kevent_begin(call, false);
@@ -692,6 +698,7 @@ kevent_usual(struct call *call)
 	kevent_mark_items(call);
 	woken.ep = kq->kq_ep;
 	silent = sigaction_wait_begins();
+	results = aio_results();
 	woken.n = epoll_wait(woken.ep, call->items, call->nitems, -1);
 	if (woken.n > 0) {
 		kqueue_lock(kq);
@@ -701,7 +708,7 @@ kevent_usual(struct call *call)
 		}
 		kqueue_unlock(kq);
 	} else {
-		woken.n = kevent_interrupted(silent);
+		woken.n = kevent_interrupted(silent, results);
 	}
 	if (call->first != woken.n)
 		result = kevent_wait(call, NULL, &woken);

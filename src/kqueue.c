@@ -331,7 +331,7 @@ kqueue_end(struct kqueue *kq)
 	lock_take(&kq->kq_lock);
 	kqueue_reap(kq);
 	knote_free_all(kq);
-	aio_report(kq);
+	aio_free(kq);
 	watch_free_all(kq);
 	timerfd_free(kq);
 	inotify_free(kq);

@@ -55,6 +55,7 @@ struct kqueue {
 	_Atomic bool	kq_counted;	/* (a) it is in another queue */
 	uint16_t	kq_call;	/* (k) numbers the calls that collect */
 	bool		kq_suspect;	/* (k) reports come to nothing: look for strays (source/stray.h) */
+	bool		kq_ring;	/* (k) is told of io_uring's results (source/aio_uring.c) */
 	bool		kq_stuck;	/* (k) one was found that cannot be removed */
 	int64_t		kq_hunted;	/* (k) when one was last found to be so, or 0 */
 	bool		kq_edges;	/* (k) epoll's edges are to be taken before kq_ready is */
@@ -94,7 +95,8 @@ enum source_kind {
 	SOURCE_MOUNTS,
 	SOURCE_RTNETLINK,
 	SOURCE_PROCCONN,
-	SOURCE_PSI		/* a trigger for pressure on memory: its kind */
+	SOURCE_PSI,		/* a trigger for pressure on memory: its kind */
+	SOURCE_AIO		/* io_uring's results */
 };
 
 #define SOURCE_TAG(kind, slot) \

@@ -5,6 +5,7 @@
 #include "eventlist.h"
 #include "filter.h"
 #include "kqueue.h"
+#include "source/aio.h"
 #include "source/inotify.h"
 #include "source/mounts.h"
 #include "source/pidfd.h"
@@ -69,6 +70,9 @@ kqueue_report(struct kqueue *kq, uint64_t tag)
 		break;
 	case SOURCE_PROCCONN:
 		procconn_report(kq);
+		break;
+	case SOURCE_AIO:
+		aio_report_ring(kq);
 		break;
 	}
 	return 0;
@@ -191,10 +195,10 @@ usual_data(const struct knote *kn, const struct watch *w, uint32_t revents)
 	int bytes;
 
 	if (kn->kn_sfflags == NOTE_NOCOUNT && revents == (kn->kn_filter == -EVFILT_READ ?
-	    EPOLLIN : EPOLLOUT) && (unsigned)w->w_kind - FD_STREAM <= FD_TTY - FD_STREAM)
+	    EPOLLIN : EPOLLOUT) && (unsigned)w->w_kind - FD_STREAM <= FD_BYTES - FD_STREAM)
 		return 1;
 	if (kn->kn_filter != -EVFILT_READ || revents != EPOLLIN || kn->kn_sfflags != 0 ||
-	    (unsigned)w->w_kind - FD_STREAM > FD_TTY - FD_STREAM ||
+	    (unsigned)w->w_kind - FD_STREAM > FD_BYTES - FD_STREAM ||
 	    ioctl((int)kn->kn_ident, FIONREAD, &bytes) == -1)
 		return 0;
 	return bytes;
