@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-/* Both in nanoseconds.  Timers that are due by then have gone off on return. */
+/* Both in nanoseconds.  Timers that are due by then have gone off on return.  0, 0: the kernel's clocks. */
 void	clock_set(int64_t monotonic, int64_t date);
 
 /* What the kernel's own monotonic clock says. */

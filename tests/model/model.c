@@ -563,15 +563,15 @@ model_settled(struct model *m, struct file *q)
 
 /* Changes. */
 
-/* Whether q can be reached from f, by watching. */
-static bool
-watches(struct model *m, struct file *f, struct file *q)
+/* Whether q can be reached from f, by watching; all: by what is disabled, too. */
+bool
+model_reaches(struct model *m, struct file *f, struct file *q, bool all)
 {
 	if (f == q)
 		return true;
 	FOR_EACH_KNOTE(kn, m)
-		if (kn->k_queue == f && kn->k_enabled && kn->k_slot >= 0 && m->m_slot[kn->k_slot]->f_kind == QUEUE &&
-		    watches(m, m->m_slot[kn->k_slot], q))
+		if (kn->k_queue == f && (all || kn->k_enabled) && kn->k_slot >= 0 && m->m_slot[kn->k_slot]->f_kind == QUEUE &&
+		    model_reaches(m, m->m_slot[kn->k_slot], q, all))
 			return true;
 	return false;
 }
@@ -651,7 +651,7 @@ attach_descriptor(struct model *m, struct mknote *kn)
 	struct file *f = m->m_slot[kn->k_slot];
 
 	if (f->f_kind == QUEUE && (kn->k_kev.filter != EVFILT_READ || f == kn->k_queue ||
-	    watches(m, f, kn->k_queue)))
+	    model_reaches(m, f, kn->k_queue, false)))
 		return EINVAL;
 	return kn->k_kev.filter == EVFILT_VNODE && f->f_kind != REGULAR ? EINVAL : 0;
 }
@@ -771,7 +771,7 @@ update(struct model *m, struct mknote *kn, const struct kevent *kev)
 
 	/* A cycle that was not one while this was disabled. */
 	if (!kn->k_enabled && (kev->flags & EV_ENABLE) != 0 && kn->k_slot >= 0 &&
-	    m->m_slot[kn->k_slot]->f_kind == QUEUE && watches(m, m->m_slot[kn->k_slot], kn->k_queue))
+	    m->m_slot[kn->k_slot]->f_kind == QUEUE && model_reaches(m, m->m_slot[kn->k_slot], kn->k_queue, false))
 		return EINVAL;
 	error = touch(m, kn, kev);
 	if (error != 0)

@@ -115,6 +115,9 @@ void	model_set_date(struct model *m, int64_t date);
 void	model_signal(struct model *m, int signo);
 void	model_exit(struct model *m, struct child *c, int status);
 
+/* Whether a queue can be reached from another, by watching; all: by what is disabled, too. */
+bool	model_reaches(struct model *m, struct file *f, struct file *q, bool all);
+
 /* One change; 0 or the errno. */
 int	model_change(struct model *m, struct file *q, const struct kevent *kev);
 

@@ -668,6 +668,7 @@ end(struct world *w)
 		if (w->w_names[i].n_link)
 			unlink(path(w, f, true));
 	}
+	clock_set(0, 0);
 }
 
 bool
