@@ -265,13 +265,22 @@ static void
 kevent_collect(struct call *call, int n)
 {
 	struct kqueue *kq = call->kq;
+	int before;
 
 	kq->kq_call++;
 	kevent_collect_round(call, n);
 	kevent_collect_more(call, true);
 	call->kept = 0;
+	before = call->out.el_count;
 	kevent_collect_ready(call);
-	kevent_collect_more(call, false);
+	if (call->more) {
+		bool none = call->out.el_count == before;
+
+		kevent_collect_more(call, false);
+		/* None of these can come a second time. */
+		if (none)
+			kevent_collect_ready(call);
+	}
 	knote_list_append(&kq->kq_ready, &call->done);
 }
 
