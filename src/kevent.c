@@ -41,6 +41,9 @@
  */
 #define KEVENT_FRUITLESS	3
 
+/* How often in a call epoll is asked again, when it may have more for room that was kept in vain. */
+#define KEVENT_ROUNDS	16
+
 /* If that cannot be silenced, who waits looks after so many nanoseconds only. */
 #define KEVENT_SHORTEST_NAP	1000000
 #define KEVENT_LONGEST_NAP	8000000
@@ -67,6 +70,7 @@ struct call {
 	int		first;		/* ... and how many of these were dealt with */
 	unsigned	lanes;		/* bit l: lane l has something, and is not asked yet */
 	int		kept;		/* entries kept for what is in kq_ready */
+	bool		more;		/* epoll gave all that was asked for: it may have more */
 	unsigned	fruitless;	/* how often reports came to nothing */
 	int64_t		nap;		/* how long not to ask epoll, in nanoseconds */
 	struct knote_list done;		/* ready, and delivered by this call */
@@ -234,16 +238,13 @@ kevent_collect_ready(struct call *call)
 	knote_collect(kq, &call->out, room, &call->done);
 }
 
-/*
- * Events out: n reports of epoll first, then what our own sources made ready.
- * Each kind that has reported left room for one event at least.
- */
+/* n reports of epoll, and those of the lanes they tell of. */
 static void
-kevent_collect(struct call *call, int n)
+kevent_collect_round(struct call *call, int n)
 {
 	struct kqueue *kq = call->kq;
 
-	kq->kq_call++;
+	call->more = n == call->nitems;
 	kevent_report_all(call, 0, kq->kq_ep, n);
 	if (call->lanes == 0 && kq->kq_ready.kl_first == NULL) {
 		call->kept = 0;
@@ -257,8 +258,48 @@ kevent_collect(struct call *call, int n)
 		n = kqueue_poll(kq->kq_nested[lane - 1], call->items, call->nitems);
 		kevent_report_all(call, lane, kq->kq_nested[lane - 1], n);
 	}
+}
+
+/* Our own sources' reports are no events: there may be room for what epoll was not asked for. */
+static void
+kevent_collect_more(struct call *call, bool keep)
+{
+	struct kqueue *kq = call->kq;
+	for (int i = 0; call->more && i < KEVENT_ROUNDS; i++) {
+		if (keep && call->kept == 0 && kq->kq_ready.kl_first != NULL)
+			call->kept = 1;
+		if (kevent_left(call) <= 0)
+			break;
+		kevent_place_items(call);
+		kevent_collect_round(call, kqueue_poll(kq->kq_ep, call->items, call->nitems));
+	}
+}
+
+/*
+ * Events out: n reports of epoll first, then what our own sources made ready.
+ * Each kind that has reported left room for one event at least.  What was in
+ * kq_ready may be ready no longer; then there is more room for descriptors.
+ */
+static void
+kevent_collect(struct call *call, int n)
+{
+	struct kqueue *kq = call->kq;
+	int before;
+
+	kq->kq_call++;
+	kevent_collect_round(call, n);
+	kevent_collect_more(call, true);
 	call->kept = 0;
+	before = call->out.el_count;
 	kevent_collect_ready(call);
+	if (call->more) {
+		bool none = call->out.el_count == before;
+
+		kevent_collect_more(call, false);
+		/* None of these can come a second time. */
+		if (none)
+			kevent_collect_ready(call);
+	}
 	knote_list_append(&kq->kq_ready, &call->done);
 }
 

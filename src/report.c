@@ -118,14 +118,29 @@ report_rotate(struct kqueue *kq, struct watch *w)
 	last->kn_next = first->kn_slot;
 }
 
-/* A report comes twice in a call, or there is no room: an edge must not be lost. */
+/* There is no room, or it has come before in this call: an edge must not be lost, a level comes again. */
 static void
-report_put_off(struct kqueue *kq, int fd, struct watch *w, struct knote *kn)
+report_put_off(struct kqueue *kq, int fd, struct watch *w, struct knote *kn, bool again)
 {
 	if ((watch_want(kn) & WATCH_MODE) != 0)
 		watch_update(kq, fd, kn);
 	else
-		report_rotate(kq, w);
+		while (!again && w->w_knotes != kn->kn_slot)	/* it is the next */
+			report_rotate(kq, w);
+}
+
+/* Of those put off at the first report of a call, one is delivered at the next, if there is room after all. */
+#define REPORT_PUT_OFF(lane)	(0x10u << (lane))
+
+static int
+report_room(struct watch *w, unsigned lane, bool again, int room)
+{
+	bool put_off = (w->w_called & REPORT_PUT_OFF(lane)) != 0;
+
+	w->w_called &= (uint8_t)~REPORT_PUT_OFF(lane);
+	if (!again)
+		return room;
+	return put_off && room > 0 ? 1 : 0;
 }
 
 void
@@ -135,6 +150,7 @@ report_watch(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
 	struct watch *w = watch_reported(kq, lane, tag);
 	int fd = (int)(uint32_t)tag, before = out->el_count;
 	struct knote *kn;
+	bool again;
 
 	if (w == NULL || !watch_verify(kq, fd, w, lane))
 		return;
@@ -142,10 +158,10 @@ report_watch(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
 		w->w_armed[lane] = WATCH_PRESENT;
 	if (w->w_call != kq->kq_call)
 		w->w_called = 0;
-	else if ((w->w_called & 1u << lane) != 0)
-		room = 0;
 	w->w_call = kq->kq_call;
+	again = (w->w_called & 1u << lane) != 0;
 	w->w_called |= (uint8_t)(1u << lane);
+	room = report_room(w, lane, again, room);
 	for (uint32_t slot = w->w_knotes, next; slot != 0; slot = next) {
 		kn = knote_at(&kq->kq_pool, slot);
 		next = kn->kn_next;
@@ -156,7 +172,9 @@ report_watch(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
 			continue;
 		}
 		if (out->el_count - before >= room) {
-			report_put_off(kq, fd, w, kn);
+			report_put_off(kq, fd, w, kn, again);
+			if (!again && (watch_want(kn) & WATCH_MODE) == 0)
+				w->w_called |= (uint8_t)REPORT_PUT_OFF(lane);
 			break;
 		}
 		if (knote_deliver(kq, kn, revents, out)) {

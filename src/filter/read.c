@@ -85,6 +85,9 @@ static bool
 read_file(struct knote *kn, struct kevent *out)
 {
 	out->data = fdkind_file_left((int)kn->kn_ident);
+	/* Going back from here is news: see read_look(). */
+	if (out->data == 0 && (kn->kn_flags & EV_CLEAR) != 0)
+		kn->kn_data = fdkind_offset((int)kn->kn_ident);
 	return out->data != 0 || (kn->kn_sfflags & NOTE_FILE_POLL) != 0;
 }
 
@@ -164,8 +167,10 @@ read_attach_file(struct kqueue *kq, struct knote *kn)
 	if (read_kind(kq, (int)kn->kn_ident) != FD_REGULAR)
 		return 0;
 	error = inotify_attach(kq, kn, (int)kn->kn_ident, IN_MODIFY);
-	if (error == 0)
+	if (error == 0) {
 		kn->kn_status |= KN_LOOK;
+		kn->kn_data = fdkind_offset((int)kn->kn_ident);
+	}
 	return error;
 }
 
@@ -176,24 +181,30 @@ read_detach(struct kqueue *kq, struct knote *kn)
 		inotify_detach(kq, kn);
 }
 
-/* With EV_CLEAR only more than was left at the last look is news. */
+/* Growth is told by read_note(); with EV_CLEAR, only that the offset went back is news here. */
 static bool
 read_look(struct kqueue *kq, struct knote *kn)
 {
 	struct kevent now = { .data = 0 };
-	bool ready = read_event(kq, kn, 0, &now);
-	bool more = now.data > kn->kn_data;
+	int64_t offset, before = kn->kn_data;
 
-	kn->kn_data = now.data;
-	return ready && (more || (kn->kn_flags & EV_CLEAR) == 0);
+	if ((kn->kn_flags & EV_CLEAR) != 0) {
+		offset = fdkind_offset((int)kn->kn_ident);
+		kn->kn_data = offset;
+		if (offset >= before)
+			return false;
+	}
+	return read_event(kq, kn, 0, &now);
 }
 
-/* The file changed.  What a look has told already is not told again. */
+/* The file changed. */
 static void
 read_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 {
+	struct kevent now = { .data = 0 };
+
 	(void)hint;
-	if (read_look(kq, kn))
+	if (read_event(kq, kn, 0, &now))
 		knote_activate(kq, kn);
 }
 
@@ -201,7 +212,9 @@ static void
 read_delivered(struct kqueue *kq, struct knote *kn, const struct kevent *out)
 {
 	(void)kq;
-	kn->kn_data = out->data;
+	(void)out;
+	if ((kn->kn_status & KN_LOOK) != 0 && (kn->kn_flags & EV_CLEAR) != 0)
+		kn->kn_data = fdkind_offset((int)kn->kn_ident);
 }
 
 /* kn_sdata of a file is the source's: a file has no mark. */

@@ -120,6 +120,16 @@ fdkind_readable(int fd)
 	return n;
 }
 
+int64_t
+fdkind_offset(int fd)
+{
+	int saved = errno;
+	int64_t offset = lseek(fd, 0, SEEK_CUR);
+
+	errno = saved;
+	return offset;
+}
+
 /* FIONREAD would tell it in one call, but as an int: wrong from 2 GiB on, and 0 at 4 GiB. */
 int64_t
 fdkind_file_left(int fd)

@@ -29,6 +29,9 @@ uint32_t fdkind_poll(int fd);
 /* Bytes that can be read, by FIONREAD; -EBADF: nothing is open there; else -errno: it does not say. */
 int64_t	fdkind_readable(int fd);
 
+/* The offset of a regular file. */
+int64_t	fdkind_offset(int fd);
+
 /* Size less offset of a regular file; may be negative. */
 int64_t	fdkind_file_left(int fd);
 
