@@ -181,7 +181,7 @@ read_detach(struct kqueue *kq, struct knote *kn)
 		inotify_detach(kq, kn);
 }
 
-/* Growth is told by read_note(); with EV_CLEAR, only that the offset went back is news here. */
+/* Growth is told by read_note(); with EV_CLEAR, only what a seek has done to the offset is news here. */
 static bool
 read_look(struct kqueue *kq, struct knote *kn)
 {
@@ -191,7 +191,8 @@ read_look(struct kqueue *kq, struct knote *kn)
 	if ((kn->kn_flags & EV_CLEAR) != 0) {
 		offset = fdkind_offset((int)kn->kn_ident);
 		kn->kn_data = offset;
-		if (offset >= before)
+		/* Nobody reads beyond the end. */
+		if (offset == before || (offset > before && fdkind_file_left((int)kn->kn_ident) >= 0))
 			return false;
 	}
 	return read_event(kq, kn, 0, &now);

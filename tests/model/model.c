@@ -228,7 +228,8 @@ model_shutdown(struct model *m, struct file *f, bool both)
 void
 model_seek(struct model *m, struct file *f, int64_t offset)
 {
-	post(m, f, EVFILT_READ, offset < f->f_offset ? MUST : MAY);
+	/* Reading on may bring it back to where it was before anybody looks. */
+	post(m, f, EVFILT_READ, MAY);
 	f->f_offset = offset;
 	f->f_moved = true;
 }
