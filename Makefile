@@ -5,10 +5,11 @@
 #	make run	build and start the echo server: nc localhost 1234
 #	make test	build and run all tests, in every way we know
 #	make bench	measure, beside raw epoll, libevent, libev and libuv (docs/performance.md)
+#	make coverage	which lines and branches the tests reach (docs/reliability.md)
 #	make install	into PREFIX (/usr/local), below DESTDIR if that is set
 #	make clean	remove everything that was made
 #
-# run, test and bench install missing Debian packages, if they may.
+# run, test, bench and coverage install missing Debian packages, if they may.
 
 PREFIX = /usr/local
 JOBS := $(shell nproc 2>/dev/null || echo 1)
@@ -18,7 +19,7 @@ ARGS =
 unexport MAKEFLAGS
 APART = env -u MAKELEVEL
 
-.PHONY: all run test bench install clean
+.PHONY: all run test bench coverage install clean
 
 all:
 	@tools/packages.sh --check build
@@ -38,6 +39,10 @@ bench:
 	$(APART) cmake --preset release -DKQ_BENCH=ON
 	$(APART) cmake --build --preset release --parallel $(JOBS)
 	@$(APART) python3 bench/run.py build/release/bench --json build/bench.json $(ARGS)
+
+coverage:
+	@tools/packages.sh coverage
+	@$(APART) tools/coverage.sh
 
 install: all
 	$(APART) cmake --install build/release --prefix "$(PREFIX)"

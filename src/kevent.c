@@ -560,6 +560,7 @@ kevent_call(struct kqueue *kq, const struct eventlist *changes, const struct eve
 	if (changes->el_room > 0 || !wait || out->el_room == 0 ||
 	    atomic_load_explicit(&kq->kq_nready, memory_order_relaxed) != 0 ||
 	    atomic_load_explicit(&kq->kq_nlook, memory_order_relaxed) != 0)
+		/* cppcheck-suppress ctuuninitvar ; only the stack for reports is not set */
 		result = kevent_before_wait(&call, changes, wait);
 	if (result == 0) {
 		pthread_cleanup_push(kevent_cancelled, &call);

@@ -5,7 +5,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-all_stages="gcc clang asan tsan header package musl man"
+all_stages="gcc clang asan tsan header package builds musl man lint"
 jobs=$(nproc 2>/dev/null || echo 1)
 log=build/log
 
@@ -61,6 +61,10 @@ stage_package() {
 	sh tests/package/run.sh
 }
 
+stage_builds() {
+	sh tests/package/builds.sh
+}
+
 stage_musl() {
 	sh tests/package/musl.sh
 }
@@ -71,6 +75,10 @@ stage_man() {
 		check "$page" mandoc -Tlint -W warning "$page"
 	done
 	finish
+}
+
+stage_lint() {
+	sh tools/lint.sh
 }
 
 # run_stage NAME: adds to the totals and prints the stage's line.
