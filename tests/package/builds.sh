@@ -24,7 +24,7 @@ build() {
 	    -DKQ_HARDEN=ON "$@" && cmake --build "$work/$name" --parallel "$jobs"
 }
 
-# run_tests NAME ARGUMENT...: one test at a time where the machine is emulated, since it is slow.
+# run_tests NAME ARGUMENT...: of that build, as ctest(1) is told.
 run_tests() {
 	name=$1
 	shift
@@ -49,8 +49,7 @@ build_32() {
 	    -R '^(kevent|kevent_wait|kevent64|kevent_errors|kqueue_dup|timer|timer_date|read_file|signal_blocked)$'
 }
 
-# arm64 under qemu's emulation of Linux, which lacks seccomp(2), MADV_WIPEONFORK and some of TCP_INFO: what needs
-# those is left out, and what measures time.
+# arm64 under qemu's emulation of Linux: what fails there, and not on x86-64, is left out (docs/reliability.md).
 build_arm64() {
 	if ! command -v aarch64-linux-gnu-gcc || ! command -v qemu-aarch64-static; then
 		skip "no compiler for arm64, or no qemu-aarch64-static"
