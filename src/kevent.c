@@ -410,7 +410,13 @@ kevent_wait_for(int ep, struct epoll_event *items, int n, const struct timespec 
 		atomic_store_explicit(&no_pwait2, true, memory_order_relaxed);
 	}
 	result = ppoll(&pfd, 1, timeout, mask);
-	return result <= 0 ? result : kqueue_poll(ep, items, n);
+	if (result <= 0)
+		return result;
+	result = kqueue_poll(ep, items, n);
+	if (result > 0)
+		return result;
+	errno = EAGAIN;		/* what was ready is so no longer, but the time is not up */
+	return -1;
 }
 
 /* What is left until a moment of the monotonic clock; no less than nothing. */
@@ -421,7 +427,9 @@ kevent_until(int64_t deadline)
 
 	if (left < 0)
 		left = 0;
-	return (struct timespec){ .tv_sec = left / 1000000000, .tv_nsec = left % 1000000000 };
+	return (struct timespec){
+		.tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000)
+	};
 }
 
 /*
@@ -503,8 +511,8 @@ kevent_wait_once(struct call *call, int ep, const struct timespec *timeout, bool
 	return n;
 }
 
-/* Times beyond a century are for ever. */
-#define KEVENT_FOREVER	(INT64_C(100) * 366 * 24 * 3600)
+/* Times beyond 67 years are for ever: that many seconds are a time_t everywhere. */
+#define KEVENT_FOREVER	(67 * 366 * 24 * 3600)
 
 /*
  * The program took the number of our epoll meanwhile: what was waited for may
@@ -651,6 +659,7 @@ kevent_call(struct call *call, const struct eventlist *changes, const struct tim
 	if (changes->el_room > 0 || !wait || call->out.el_room == 0 ||
 	    atomic_load_explicit(&kq->kq_nready, memory_order_relaxed) != 0 ||
 	    atomic_load_explicit(&kq->kq_nlook, memory_order_relaxed) != 0)
+		/* cppcheck-suppress ctuuninitvar ; only the stack for reports is not set */
 		result = kevent_before_wait(call, changes, wait);
 	if (result == 0) {
 		pthread_cleanup_push(kevent_cancelled, call);
