@@ -196,8 +196,9 @@ usual_knote(struct kqueue *kq, const struct epoll_event *item, struct watch **fo
 	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)item->data.u64);
 	struct knote *kn;
 
-	/* What is a source's own has the top bit, and no watch. */
-	if (w == NULL || w->w_gen[0] != item->data.u64 >> 32 || w->w_knotes == 0 || w->w_lane != 0)
+	/* What is a source's own has the top bit, and no watch.  Nothing is told twice in a call. */
+	if (w == NULL || w->w_gen[0] != item->data.u64 >> 32 || w->w_knotes == 0 || w->w_lane != 0 ||
+	    w->w_call == kq->kq_call)
 		return NULL;
 	kn = knote_at(&kq->kq_pool, w->w_knotes);
 	if (kn->kn_next != 0 || kn->kn_status != 0 || (kn->kn_flags & USUAL_NOT) != 0)
