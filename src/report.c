@@ -3,6 +3,7 @@
 #include "report.h"
 
 #include "eventlist.h"
+#include "fdtable.h"
 #include "filter.h"
 #include "kqueue.h"
 #include "source/aio.h"
@@ -216,6 +217,9 @@ usual_data(const struct knote *kn, const struct watch *w, uint32_t revents)
 	if (kn->kn_sfflags == NOTE_NOCOUNT && revents == (kn->kn_filter == -EVFILT_READ ?
 	    EPOLLIN : EPOLLOUT) && (unsigned)w->w_kind - FD_STREAM <= FD_BYTES - FD_STREAM)
 		return 1;
+	if (kn->kn_filter == -EVFILT_WRITE && revents == EPOLLOUT && kn->kn_sfflags == 0 &&
+	    w->w_kind == FD_STREAM && !fdtable_shut((int)kn->kn_ident))
+		return (int)fdkind_space((int)kn->kn_ident, FD_STREAM);
 	if (kn->kn_filter != -EVFILT_READ || revents != EPOLLIN || kn->kn_sfflags != 0 ||
 	    (unsigned)w->w_kind - FD_STREAM > FD_BYTES - FD_STREAM ||
 	    ioctl((int)kn->kn_ident, FIONREAD, &bytes) == -1)

@@ -139,6 +139,8 @@ watch_events(unsigned bits)
 {
 	if (watch_blind() && (bits & WATCH_MODE) == 0)
 		bits |= WATCH_ONESHOT;
+	if (bits == WATCH_IN)
+		return EPOLLIN | EPOLLRDHUP;
 	return ((bits & WATCH_IN) != 0 ? EPOLLIN | EPOLLRDHUP : 0) |
 	    ((bits & WATCH_OUT) != 0 ? EPOLLOUT : 0) |
 	    ((bits & WATCH_PRI) != 0 ? EPOLLPRI | EPOLLRDHUP : 0) |
@@ -160,9 +162,9 @@ watch_overtaken(int ep, int fd, const struct watch *w)
 	return true;
 }
 
-/* Makes the item of one lane what bits say. */
-static int
-watch_set(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned bits, bool again)
+/* The same, if it is anything else now. */
+__attribute__((noinline)) static int
+watch_make(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned bits)
 {
 	unsigned armed = w->w_armed[lane];
 	int saved = errno, ep, error = 0;
@@ -171,8 +173,6 @@ watch_set(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned bi
 		.data.u64 = (uint64_t)w->w_gen[lane] << 32 | (uint32_t)fd
 	};
 
-	if ((armed & ~WATCH_PRESENT) == bits && !again)
-		return 0;
 	ep = lane == 0 ? kq->kq_ep : kqueue_get_nested(kq, lane);
 	if (ep < 0)
 		return ep;
@@ -194,6 +194,15 @@ watch_set(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned bi
 	}
 	errno = saved;
 	return error;
+}
+
+/* Makes the item of one lane what bits say. */
+static inline int
+watch_set(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned bits, bool again)
+{
+	if ((w->w_armed[lane] & ~WATCH_PRESENT) == bits && !again)
+		return 0;
+	return watch_make(kq, fd, w, lane, bits);
 }
 
 /* What is read and what is written must both be level-triggered in one item. */
@@ -350,6 +359,28 @@ watch_part(struct kqueue *kq, struct watch *w, unsigned want[], bool must)
 	return 0;
 }
 
+/* Whether there is one knote at the most and no more than the first item, and it has no need of another. */
+static inline bool
+watch_is_simple(struct kqueue *kq, const struct watch *w)
+{
+	const struct knote *kn = w->w_knotes == 0 ? NULL : knote_at(&kq->kq_pool, w->w_knotes);
+
+	return w->w_lane == 0 && (w->w_armed[1] | w->w_armed[2]) == 0 &&
+	    (kn == NULL || (kn->kn_next == 0 && filter_of(kn)->fo_poll != 0 &&
+	    watch_direction(kn) != WATCH_EXCEPT));
+}
+
+/* What watch_update() does then. */
+static int
+watch_update_simple(struct kqueue *kq, int fd, struct watch *w, const struct knote *again)
+{
+	const struct knote *kn = w->w_knotes == 0 ? NULL : knote_at(&kq->kq_pool, w->w_knotes);
+	unsigned bits = kn == NULL || (kn->kn_status & (KN_FILE | KN_DISABLED)) != 0 ? 0 : watch_want(kn);
+
+	return watch_set(kq, fd, w, 0, bits,
+	    again != NULL && (watch_blind() || (watch_want(again) & WATCH_MODE) != 0));
+}
+
 int
 watch_update(struct kqueue *kq, int fd, struct knote *again)
 {
@@ -360,6 +391,8 @@ watch_update(struct kqueue *kq, int fd, struct knote *again)
 	bool shared;
 	int error = 0;
 
+	if (watch_is_simple(kq, w))
+		return watch_update_simple(kq, fd, w, again);
 	watch_wants(kq, w, want);
 	if (watch_conflict(w, want))
 		error = watch_part(kq, w, want, again != NULL);
