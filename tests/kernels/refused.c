@@ -60,14 +60,17 @@ END_TEST
 START_TEST(refused__files)
 {
 	int error = access("/proc/self/fd", X_OK) == 0 ? 0 : ENOTSUP;
-	int dir = open("/", O_RDONLY | O_DIRECTORY);
+	int dir = open("/", O_RDONLY | O_DIRECTORY), file = open("/bin/sh", O_RDONLY);
 
 	ck_assert_int_ge(dir, 0);
+	ck_assert_int_ge(file, 0);
+	refused((uintptr_t)file, EVFILT_READ, 0, error);
 	refused((uintptr_t)dir, EVFILT_VNODE, NOTE_ATTRIB, error);
 	refused(0, EVFILT_FS, 0, error);
 	if (error != 0)
 		refused(0, EVFILT_MEMORYSTATUS, NOTE_MEMORYSTATUS_PRESSURE_WARN, ENOTSUP);
 	close(dir);
+	close(file);
 }
 END_TEST
 
