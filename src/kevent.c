@@ -383,7 +383,8 @@ kevent_wait_for(int ep, struct epoll_event *items, int n, const struct timespec 
 	ts.nsec = timeout->tv_nsec;
 	if (!atomic_load_explicit(&no_pwait2, memory_order_relaxed)) {
 		pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
-		result = (int)syscall(SYS_epoll_pwait2, ep, items, n, &ts, mask, _NSIG / 8);
+		result = (int)syscall(SYS_epoll_pwait2, ep, items, n, &ts, mask,
+		    (size_t)(_NSIG / 8));	/* an int would leave half of it undefined */
 		pthread_setcanceltype(type, NULL);
 		/* A sandbox that does not know the call may say EPERM. */
 		if (result != -1 || (errno != ENOSYS && errno != EPERM))
