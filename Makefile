@@ -4,6 +4,7 @@
 #	make		build the library, the examples and (if Check is there) the tests
 #	make run	build and start the echo server: nc localhost 1234
 #	make test	build and run all tests, in every way we know
+#	make soak	the storm and the model for SECONDS (3600)
 #	make bench	measure, beside raw epoll, libevent, libev and libuv (docs/performance.md)
 #	make install	into PREFIX (/usr/local), below DESTDIR if that is set
 #	make clean	remove everything that was made
@@ -11,6 +12,7 @@
 # run, test and bench install missing Debian packages, if they may.
 
 PREFIX = /usr/local
+SECONDS = 3600
 JOBS := $(shell nproc 2>/dev/null || echo 1)
 ARGS =
 
@@ -18,7 +20,7 @@ ARGS =
 unexport MAKEFLAGS
 APART = env -u MAKELEVEL
 
-.PHONY: all run test bench install clean
+.PHONY: all run test soak bench install clean
 
 all:
 	@tools/packages.sh --check build
@@ -32,6 +34,13 @@ run:
 test:
 	@tools/packages.sh test
 	@$(APART) tools/test.sh
+
+soak:
+	@tools/packages.sh test
+	$(APART) cmake --preset release -DKQ_TESTS=ON
+	$(APART) cmake --build --preset release --parallel $(JOBS) --target storm model
+	build/release/tests/stress/storm $$(($(SECONDS) / 2))
+	build/release/tests/model/model $$(($(SECONDS) - $(SECONDS) / 2))
 
 bench:
 	@tools/packages.sh bench

@@ -70,7 +70,8 @@ struct filterops {
 	 * Does the condition hold now?  If so, set data, fflags and EV_EOF in
 	 * *out, which has all else, and change nothing in the knote (but
 	 * EV_ONESHOT in kn_flags for a filter that ends by itself, and
-	 * KN_PARKED: the kernel will go on saying ready, so wait for an edge).
+	 * KN_PARKED: the kernel will go on saying ready, so wait for an edge;
+	 * or, in kn_data, what it looked like).
 	 * revents: what epoll reported, or 0.
 	 */
 	bool	(*fo_event)(struct kqueue *, struct knote *, uint32_t revents,

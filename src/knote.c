@@ -454,8 +454,10 @@ knote_update(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
 	if ((kev->flags & EV_FORCEONESHOT) != 0) {
 		kn->kn_flags |= EV_ONESHOT;
 		kn->kn_status |= KN_FORCED;
-		knote_activate(kq, kn);
 	}
+	/* The filter may have taken back what was forced before. */
+	if ((kn->kn_status & KN_FORCED) != 0)
+		knote_activate(kq, kn);
 	if ((kev->flags & (EV_ENABLE | EV_DISABLE)) != 0)
 		knote_enable(kq, fo, kn, (kev->flags & EV_ENABLE) != 0);
 	kn->kn_status &= (uint8_t)~KN_PARKED;

@@ -10,6 +10,7 @@
 #ifndef KQ_KQUEUE_H
 #define KQ_KQUEUE_H
 
+#include "bell.h"
 #include "knote.h"
 #include "lock.h"
 #include "source/watch.h"
@@ -54,6 +55,7 @@ struct kqueue {
 	_Atomic bool	kq_counted;	/* (a) it is in another queue */
 	uint16_t	kq_call;	/* (k) numbers the calls that collect */
 	bool		kq_suspect;	/* (k) reports come to nothing: look for strays (source/stray.h) */
+	bool		kq_ring;	/* (k) is told of io_uring's results (source/aio_uring.c) */
 	bool		kq_stuck;	/* (k) one was found that cannot be removed */
 	int64_t		kq_hunted;	/* (k) when one was last found to be so, or 0 */
 	bool		kq_edges;	/* (k) epoll's edges are to be taken before kq_ready is */
@@ -93,7 +95,8 @@ enum source_kind {
 	SOURCE_MOUNTS,
 	SOURCE_RTNETLINK,
 	SOURCE_PROCCONN,
-	SOURCE_PSI		/* a trigger for pressure on memory: its kind */
+	SOURCE_PSI,		/* a trigger for pressure on memory: its kind */
+	SOURCE_AIO		/* io_uring's results */
 };
 
 #define SOURCE_TAG(kind, slot) \
@@ -111,16 +114,39 @@ extern _Atomic bool kqueue_blind;
 /* A new queue's number, or -errno. */
 int	kqueue_make(void);
 
-/* Of queues that this thread is in. */
+/*
+ * How many calls that use queues this thread is in: if a handler forks, its child
+ * goes on with them, and keeps the parent's memory until then (child.c).
+ */
 extern _Thread_local unsigned kqueue_calls;
 
 /* The queue behind a number, with a reference; NULL: EBADF. */
 struct kqueue *kqueue_enter(int fd);
 void	kqueue_leave(struct kqueue *kq);
 
-/* kq_lock; what was closed since it was last held is dealt with first. */
-void	kqueue_lock(struct kqueue *kq);
-void	kqueue_unlock(struct kqueue *kq);
+/* Deals with what was closed, and done, since the lock was last held. */
+void	kqueue_catch_up(struct kqueue *kq);
+
+/* kq_lock. */
+static inline void
+kqueue_lock(struct kqueue *kq)
+{
+	lock_take(&kq->kq_lock);
+	if (atomic_load_explicit(&kq->kq_closed, memory_order_acquire) != 0 ||
+	    atomic_load_explicit(&kq->kq_scan, memory_order_acquire) ||
+	    atomic_load_explicit(&kq->kq_aio, memory_order_acquire) != NULL ||
+	    atomic_load_explicit(&kq->kq_bell_moved, memory_order_acquire))
+		kqueue_catch_up(kq);
+}
+
+static inline void
+kqueue_unlock(struct kqueue *kq)
+{
+	if (kq->kq_ready.kl_first != NULL || kq->kq_bell != BELL_OFF)
+		bell_settle(kq);
+	kq->kq_news = false;
+	lock_drop(&kq->kq_lock);
+}
 
 static inline bool
 kqueue_is_open(const struct kqueue *kq)

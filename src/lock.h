@@ -13,6 +13,7 @@
  *	watchers	source/sigaction.c: who watches signals, and their bell
  *	signals		source/disposition.c: what the program wants done with each
  *	operations	source/aio.c: taking a free job
+ *	ring		source/aio_uring.c: io_uring's, with all signals blocked
  *	memory		mem.c: taking a block; giving one back needs no lock
  */
 #ifndef KQ_LOCK_H

@@ -5,6 +5,7 @@
 #include "eventlist.h"
 #include "filter.h"
 #include "kqueue.h"
+#include "source/aio.h"
 #include "source/inotify.h"
 #include "source/mounts.h"
 #include "source/pidfd.h"
@@ -17,6 +18,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -69,6 +71,9 @@ kqueue_report(struct kqueue *kq, uint64_t tag)
 	case SOURCE_PROCCONN:
 		procconn_report(kq);
 		break;
+	case SOURCE_AIO:
+		aio_report_ring(kq);
+		break;
 	}
 	return 0;
 }
@@ -113,14 +118,29 @@ report_rotate(struct kqueue *kq, struct watch *w)
 	last->kn_next = first->kn_slot;
 }
 
-/* A report comes twice in a call, or there is no room: an edge must not be lost. */
+/* There is no room, or it has come before in this call: an edge must not be lost, a level comes again. */
 static void
-report_put_off(struct kqueue *kq, int fd, struct watch *w, struct knote *kn)
+report_put_off(struct kqueue *kq, int fd, struct watch *w, struct knote *kn, bool again)
 {
 	if ((watch_want(kn) & WATCH_MODE) != 0)
 		watch_update(kq, fd, kn);
 	else
-		report_rotate(kq, w);
+		while (!again && w->w_knotes != kn->kn_slot)	/* it is the next */
+			report_rotate(kq, w);
+}
+
+/* Of those put off at the first report of a call, one is delivered at the next, if there is room after all. */
+#define REPORT_PUT_OFF(lane)	(0x10u << (lane))
+
+static int
+report_room(struct watch *w, unsigned lane, bool again, int room)
+{
+	bool put_off = (w->w_called & REPORT_PUT_OFF(lane)) != 0;
+
+	w->w_called &= (uint8_t)~REPORT_PUT_OFF(lane);
+	if (!again)
+		return room;
+	return put_off && room > 0 ? 1 : 0;
 }
 
 void
@@ -130,6 +150,7 @@ report_watch(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
 	struct watch *w = watch_reported(kq, lane, tag);
 	int fd = (int)(uint32_t)tag, before = out->el_count;
 	struct knote *kn;
+	bool again;
 
 	if (w == NULL || !watch_verify(kq, fd, w, lane))
 		return;
@@ -137,10 +158,10 @@ report_watch(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
 		w->w_armed[lane] = WATCH_PRESENT;
 	if (w->w_call != kq->kq_call)
 		w->w_called = 0;
-	else if ((w->w_called & 1u << lane) != 0)
-		room = 0;
 	w->w_call = kq->kq_call;
+	again = (w->w_called & 1u << lane) != 0;
 	w->w_called |= (uint8_t)(1u << lane);
+	room = report_room(w, lane, again, room);
 	for (uint32_t slot = w->w_knotes, next; slot != 0; slot = next) {
 		kn = knote_at(&kq->kq_pool, slot);
 		next = kn->kn_next;
@@ -151,7 +172,9 @@ report_watch(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
 			continue;
 		}
 		if (out->el_count - before >= room) {
-			report_put_off(kq, fd, w, kn);
+			report_put_off(kq, fd, w, kn, again);
+			if (!again && (watch_want(kn) & WATCH_MODE) == 0)
+				w->w_called |= (uint8_t)REPORT_PUT_OFF(lane);
 			break;
 		}
 		if (knote_deliver(kq, kn, revents, out)) {
@@ -161,6 +184,69 @@ report_watch(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
 			report_after(kq, fd, kn, false);
 		}
 	}
+}
+
+/* Flags that a knote of the usual kind has not. */
+#define USUAL_NOT	(EV_CLEAR | EV_ONESHOT | EV_DISPATCH | EV_UDATA_SPECIFIC | EV_VANISHED)
+
+/* The knote that a report is for, if that is usual; else NULL. */
+static inline struct knote *
+usual_knote(struct kqueue *kq, const struct epoll_event *item, struct watch **found)
+{
+	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)item->data.u64);
+	struct knote *kn;
+
+	/* What is a source's own has the top bit, and no watch. */
+	if (w == NULL || w->w_gen[0] != item->data.u64 >> 32 || w->w_knotes == 0 || w->w_lane != 0)
+		return NULL;
+	kn = knote_at(&kq->kq_pool, w->w_knotes);
+	if (kn->kn_next != 0 || kn->kn_status != 0 || (kn->kn_flags & USUAL_NOT) != 0)
+		return NULL;
+	*found = w;
+	return kn;
+}
+
+/* What the event's data is to be; 0: that takes a closer look.  errno is the caller's business. */
+static inline int
+usual_data(const struct knote *kn, const struct watch *w, uint32_t revents)
+{
+	int bytes;
+
+	if (kn->kn_sfflags == NOTE_NOCOUNT && revents == (kn->kn_filter == -EVFILT_READ ?
+	    EPOLLIN : EPOLLOUT) && (unsigned)w->w_kind - FD_STREAM <= FD_BYTES - FD_STREAM)
+		return 1;
+	if (kn->kn_filter != -EVFILT_READ || revents != EPOLLIN || kn->kn_sfflags != 0 ||
+	    (unsigned)w->w_kind - FD_STREAM > FD_BYTES - FD_STREAM ||
+	    ioctl((int)kn->kn_ident, FIONREAD, &bytes) == -1)
+		return 0;
+	return bytes;
+}
+
+int
+report_usual(struct kqueue *kq, const struct epoll_event *items, int n, struct eventlist *out)
+{
+	struct kevent *event = out->el_kevent + out->el_count;
+	const uint16_t call = kq->kq_call;
+	struct watch *w;
+	struct knote *kn;
+	int done, data;
+
+	for (done = 0; done < n; done++, event++) {
+		kn = usual_knote(kq, &items[done], &w);
+		data = kn == NULL ? 0 : usual_data(kn, w, items[done].events);
+		if (data <= 0)
+			break;
+		w->w_call = call;
+		w->w_called = 1;
+		event->ident = kn->kn_ident;
+		event->filter = (short)-kn->kn_filter;
+		event->flags = kn->kn_flags;
+		event->fflags = 0;
+		event->data = data;
+		event->udata = kn->kn_udata;
+	}
+	out->el_count += done;
+	return done;
 }
 
 /*
@@ -218,7 +304,7 @@ kqueue_put_back(struct kqueue *kq, const struct epoll_event *item)
 
 /*
  * Epoll gives each item that is ready a turn: when the first comes again, or
- * there are no more, all were seen.
+ * there are no more, all were seen.  What follows it may be new, and is taken, too.
  */
 #define DRAIN_ITEMS	64
 
@@ -234,11 +320,11 @@ drain_lane(struct kqueue *kq, unsigned lane, int ep)
 
 	do {
 		n = kqueue_poll(ep, items, DRAIN_ITEMS);
-		for (int i = 0; i < n && !again; i++) {
+		for (int i = 0; i < n; i++) {
 			if (first == 0)
 				first = items[i].data.u64;
 			else
-				again = items[i].data.u64 == first;
+				again |= items[i].data.u64 == first;
 			if (SOURCE_IS(items[i].data.u64))
 				lanes |= kqueue_report(kq, items[i].data.u64);
 			else

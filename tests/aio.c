@@ -334,6 +334,25 @@ START_TEST(aio__a_bad_descriptor_is_refused)
 }
 END_TEST
 
+START_TEST(aio__a_negative_offset_is_refused)
+{
+	int kq = queue(), fd = file_with("x");
+	struct aiocb cb;
+	char c;
+
+	set(&cb, fd, &c, 1, -1);
+	set_event(&cb.aio_sigevent, kq, 0, NULL);
+	ck_assert_int_eq(aio_read(&cb), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_int_eq(aio_write(&cb), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	no_event(kq);
+	close(fd);
+	close(kq);
+	rest();
+}
+END_TEST
+
 START_TEST(aio__a_failure_is_told)
 {
 	int kq = queue(), fd = open(scratch_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -723,11 +742,12 @@ START_TEST(aio__a_handler_may_take_the_result)
 }
 END_TEST
 
-AIO_MAIN("aio", 4,
+AIO_MAIN("aio", 5,
     aio__other_flags_are_refused,
     aio__a_bad_queue_starts_nothing,
     aio__a_bad_descriptor_is_refused,
     aio__by_hand_is_not_permitted,
+    aio__a_negative_offset_is_refused,
     aio__a_read_that_ends_is_an_event,
     aio__write_and_fsync,
     aio__a_pipe_is_read_when_data_comes,

@@ -499,6 +499,19 @@ START_TEST(flags__clear_does_not_fire_for_what_was_read_before)
 }
 END_TEST
 
+/* What a filter takes back when it is updated is not what was forced. */
+START_TEST(flags__forceoneshot_survives_an_update)
+{
+	begin();
+	ck_assert_int_eq(change(kq, 1, EVFILT_USER, EV_ADD, 0, 0, NULL), 0);
+	ck_assert_int_eq(change(kq, 1, EVFILT_USER, EV_FORCEONESHOT, 0, 0, NULL), 0);
+	ck_assert_int_eq(change(kq, 1, EVFILT_USER, EV_CLEAR, 0, 0, NULL), 0);
+	event_of(kq, 1, EVFILT_USER);
+	no_event(kq);
+	end();
+}
+END_TEST
+
 START_TEST(flags__forceoneshot_fires_now_and_deletes)
 {
 	begin();
@@ -582,5 +595,6 @@ HARNESS_MAIN("flags",
     flags__clear_fires_again_at_every_arrival,
     flags__clear_does_not_fire_for_what_was_read_before,
     flags__forceoneshot_fires_now_and_deletes,
+    flags__forceoneshot_survives_an_update,
     flags__every_change_but_disable_looks_again,
     flags__looking_again_reports_nothing_that_does_not_hold)

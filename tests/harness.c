@@ -60,12 +60,37 @@ open_descriptors(void)
 	return entries("/proc/self/fd") - 1;	/* less the directory's own */
 }
 
+/* Whether it is one of io_uring's, which have none of the program's code and go by themselves. */
+static bool
+is_kernels(const char *task)
+{
+	char path[64], name[16] = "";
+	FILE *comm;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%.20s/comm", task);
+	comm = fopen(path, "re");
+	if (comm != NULL && fgets(name, sizeof(name), comm) == NULL)
+		name[0] = '\0';
+	if (comm != NULL)
+		fclose(comm);
+	return strncmp(name, "iou-wrk-", 8) == 0;
+}
+
 int
 threads(void)
 {
+	struct dirent *entry;
+	int count = 0;
+	DIR *dir;
+
 	if (access("/proc/self/task", X_OK) == -1)
 		return 1;
-	return entries("/proc/self/task");
+	dir = opendir("/proc/self/task");
+	ck_assert_ptr_nonnull(dir);
+	while ((entry = readdir(dir)) != NULL)
+		count += entry->d_name[0] != '.' && !is_kernels(entry->d_name);
+	closedir(dir);
+	return count;
 }
 
 int64_t

@@ -54,7 +54,7 @@ bool	readable(int fd, int ms);
 /* How many descriptors this process has open. */
 int	open_descriptors(void);
 
-/* How many threads this process has. */
+/* How many threads this process has, less those that the kernel uses for io_uring. */
 int	threads(void);
 
 /* The monotonic clock in nanoseconds. */

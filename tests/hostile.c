@@ -62,6 +62,7 @@ named(int error)
 	static const int errors[] = {
 		0, EBADF, ENOENT, EINVAL, ESRCH, EACCES, EPERM, ENOTSUP, EINPROGRESS, ENOMEM, ENOSPC, EMFILE, ENFILE,
 		ENOSYS, /* EVFILT_LIBKQUEUE, as libkqueue says */
+		ENXIO, /* EVFILT_NETDEV, as FreeBSD says */
 	};
 
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)

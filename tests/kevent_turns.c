@@ -462,7 +462,66 @@ START_TEST(kevent_turns__what_is_ready_again_at_once_comes_once_in_a_call)
 }
 END_TEST
 
+/* A timer's report is no event, and what was ready may be so no longer: neither takes another's room. */
+START_TEST(kevent_turns__no_room_is_kept_in_vain)
+{
+	int kq = queue(), fds[2];
+	struct kevent events[3];
+
+	pair(PAIR_UNIX, fds);
+	pass(fds[1], fds[0], 1);
+	add(kq, (uintptr_t)fds[0], EVFILT_READ, 0);
+	add(kq, (uintptr_t)fds[0], EVFILT_WRITE, 0);
+	ck_assert_int_eq(change(kq, 1, EVFILT_TIMER, EV_ADD | EV_ONESHOT, 0, 1, NULL), 0);
+	ck_assert(readable(kq, 1000));
+	nap(20);
+	ck_assert_int_eq(collect(kq, events, 3, 0), 3);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
+START_TEST(kevent_turns__a_date_leaves_room_for_a_descriptor)
+{
+	int kq = queue(), fds[2];
+	struct kevent events[2];
+
+	pair(PAIR_UNIX, fds);
+	pass(fds[1], fds[0], 1);
+	ck_assert_int_eq(change(kq, 1, EVFILT_TIMER, EV_ADD, NOTE_ABSTIME, 0, NULL), 0);
+	add(kq, (uintptr_t)fds[0], EVFILT_READ, 0);
+	for (int i = 0; i < 10; i++)
+		ck_assert_int_eq(collect(kq, events, 2, 0), 2);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
+START_TEST(kevent_turns__a_file_that_was_read_leaves_room_for_others)
+{
+	int kq = queue(), fds[2], file;
+	struct kevent events[2];
+	char path[300];
+
+	snprintf(path, sizeof(path), "%s/f", scratch_dir());
+	file = open(path, O_RDWR | O_CREAT, 0600);
+	ck_assert_int_eq(ftruncate(file, 5), 0);
+	pair(PAIR_UNIX, fds);
+	add(kq, (uintptr_t)file, EVFILT_READ, 0);
+	add(kq, (uintptr_t)fds[0], EVFILT_WRITE, 0);
+	add(kq, (uintptr_t)fds[1], EVFILT_WRITE, 0);
+	get(file, 5);
+	ck_assert_int_eq(collect(kq, events, 2, 0), 2);
+	close_pair(fds);
+	close(file);
+	close(kq);
+}
+END_TEST
+
 HARNESS_MAIN("kevent_turns",
+    kevent_turns__no_room_is_kept_in_vain,
+    kevent_turns__a_date_leaves_room_for_a_descriptor,
+    kevent_turns__a_file_that_was_read_leaves_room_for_others,
     kevent_turns__no_mix_of_filters_starves_one,
     kevent_turns__what_is_ready_again_at_once_comes_once_in_a_call,
     kevent_turns__each_registration_is_returned_once_a_call,

@@ -3,7 +3,7 @@
  * Children that no fork handler sees: of _Fork(), of the bare system call, of
  * vfork() and posix_spawn(); and of fork() in a signal handler.
  */
-#include "harness.h"
+#include "child.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -17,14 +17,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CHILD_CHECK(what) do {							\
-	if (!(what)) {								\
-		static const char text[] = "child: " #what "\n";		\
-		(void)!write(2, text, sizeof(text) - 1);			\
-		_exit(1);							\
-	}									\
-} while (0)
-
 /* The thread sanitizer's runtime has locks of its own, which only fork() puts right. */
 static pid_t
 bare_fork(void)
@@ -34,17 +26,6 @@ bare_fork(void)
 #else
 	return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
 #endif
-}
-
-static void
-child_succeeds(pid_t pid)
-{
-	int status;
-
-	ck_assert_int_gt(pid, 0);
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child's status is %#x",
-	    (unsigned)status);
 }
 
 static int kq, fds[2];
@@ -289,12 +270,13 @@ END_TEST
 
 /* A handler forks while this thread waits, or is anywhere in the library. */
 
-static volatile sig_atomic_t forked, handler_forks;
+static volatile sig_atomic_t forked, failed, handler_forks;
 static volatile pid_t fork_parent;
 
 static void
 on_alarm(int signo)
 {
+	int status;
 	pid_t pid;
 
 	(void)signo;
@@ -303,37 +285,62 @@ on_alarm(int signo)
 	pid = fork();
 	if (pid == 0)
 		return;
-	while (waitpid(pid, (int[]){ 0 }, 0) == -1)
+	while (waitpid(pid, &status, 0) == -1)
 		;
+	failed += status != 0;
 	forked++;
 }
 
+static int handlers_queue = -1;
+
+/* The handler's child makes a queue before the call that was interrupted goes on. */
 static void
-forks_in_handler(void)
+on_alarm_with_queue(int signo)
+{
+	bool parent = getpid() == fork_parent;
+
+	on_alarm(signo);
+	if (!parent || getpid() == fork_parent)
+		return;
+	/* At a number that nobody else closes. */
+	CHILD_CHECK((handlers_queue = fcntl(kqueue(), F_DUPFD, 100)) >= 100);
+	CHILD_CHECK(change(handlers_queue, 9, EVFILT_USER, EV_ADD, 0, 0, NULL) == 0);
+}
+
+static void
+use_handlers_queue(void)
+{
+	struct kevent event;
+
+	if (handlers_queue == -1)
+		return;
+	CHILD_CHECK(change(handlers_queue, 9, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL) == 0);
+	CHILD_CHECK(kevent(handlers_queue, NULL, 0, &event, 1, NULL) == 1 && event.ident == 9);
+}
+
+static void (*fork_handler)(int) = on_alarm;
+
+/* Until handlers have forked 200 times. */
+static void
+forks_in_handler(void (*interrupted)(void))
 {
 	struct itimerval soon = { { 0, 0 }, { 0, 0 } };
-	struct timespec ts = { 0, 2000000 };
-	struct kevent event;
-	int error = 0;
 
 	fork_parent = getpid();
+	forked = 0;
 	handler_forks = 1;
-	signal(SIGALRM, on_alarm);
+	signal(SIGALRM, fork_handler);
 	for (int i = 0; forked < 200; i++) {
 		/* One alarm at a time: a slow machine is to get on between them. */
 		soon.it_value.tv_usec = 1 + i * 7 % 200;
 		setitimer(ITIMER_REAL, &soon, NULL);
-		change(kq, 7, EVFILT_USER, EV_ADD | EV_ONESHOT, NOTE_TRIGGER, 0, NULL);
-		change(kq, 8, EVFILT_TIMER, EV_ADD, 0, 1000, NULL);
-		if (kevent(kq, NULL, 0, &event, 1, &ts) == -1)
-			error = errno;
-		change(kq, 8, EVFILT_TIMER, EV_DELETE, 0, 0, NULL);
+		interrupted();
 		if (getpid() == fork_parent)
 			continue;
-		/* The child goes on where its parent was. */
-		CHILD_CHECK(error == 0 || error == EINTR || error == EBADF);
-		child_finds_ebadf();
+		/* The child goes on where its parent was, which may have been about to set the alarm. */
+		signal(SIGALRM, SIG_IGN);
 		child_uses_its_own_queue();
+		use_handlers_queue();
 		_exit(0);
 	}
 	if (getpid() != fork_parent)
@@ -341,6 +348,25 @@ forks_in_handler(void)
 	handler_forks = 0;
 	soon.it_value.tv_usec = 0;
 	setitimer(ITIMER_REAL, &soon, NULL);
+	ck_assert_int_eq(failed, 0);
+}
+
+static void
+call_kevent(void)
+{
+	struct timespec ts = { 0, 2000000 };
+	struct kevent event;
+	int error = 0;
+
+	change(kq, 7, EVFILT_USER, EV_ADD | EV_ONESHOT, NOTE_TRIGGER, 0, NULL);
+	change(kq, 8, EVFILT_TIMER, EV_ADD, 0, 1000, NULL);
+	if (kevent(kq, NULL, 0, &event, 1, &ts) == -1)
+		error = errno;
+	change(kq, 8, EVFILT_TIMER, EV_DELETE, 0, 0, NULL);
+	if (getpid() != fork_parent) {
+		CHILD_CHECK(error == 0 || error == EINTR || error == EBADF);
+		child_finds_ebadf();
+	}
 }
 
 START_TEST(kqueue_child__fork_in_a_handler)
@@ -348,9 +374,50 @@ START_TEST(kqueue_child__fork_in_a_handler)
 	struct kevent event;
 
 	begin();
-	forks_in_handler();
+	forks_in_handler(call_kevent);
 	while (collect(kq, &event, 1, 0) == 1)
 		;
+	end();
+}
+END_TEST
+
+/* Numbers close, and come and go for queues, until an alarm has come. */
+static void
+close_and_duplicate(void)
+{
+	sigset_t alarm, before;
+	int copy, other;
+
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
+	for (int i = 0; i < 20 && getpid() == fork_parent; i++) {
+		sigprocmask(SIG_BLOCK, &alarm, &before);
+		other = kqueue();
+		copy = dup(fds[0]);
+		change(kq, (uintptr_t)copy, EVFILT_READ, EV_ADD, 0, 0, NULL);
+		change(other, (uintptr_t)copy, EVFILT_READ, EV_ADD, 0, 0, NULL);
+		sigprocmask(SIG_SETMASK, &before, NULL);
+		close(copy);
+		copy = dup(kq);
+		dup2(other, copy);
+		close(copy);
+		close(other);
+	}
+}
+
+START_TEST(kqueue_child__fork_in_a_handler_that_interrupts_a_close)
+{
+	begin();
+	forks_in_handler(close_and_duplicate);
+	end();
+}
+END_TEST
+
+START_TEST(kqueue_child__fork_in_a_handler_that_makes_a_queue)
+{
+	begin();
+	fork_handler = on_alarm_with_queue;
+	forks_in_handler(close_and_duplicate);
 	end();
 }
 END_TEST
@@ -418,6 +485,8 @@ HARNESS_MAIN("kqueue_child",
     kqueue_child__signal_in_it_is_not_the_parents,
     kqueue_child__grandchild,
     kqueue_child__fork_in_a_handler,
+    kqueue_child__fork_in_a_handler_that_interrupts_a_close,
+    kqueue_child__fork_in_a_handler_that_makes_a_queue,
     kqueue_child__of_vfork_closes_its_own_descriptors_only,
     kqueue_child__of_vfork_closes_a_range,
     kqueue_child__of_posix_spawn_closes_its_own_descriptors_only)

@@ -3,7 +3,7 @@
  * A forked child has none of its parent's queues, does them no harm, and can
  * make its own.
  */
-#include "harness.h"
+#include "child.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -12,24 +12,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* In a child: what a test's assertions would be there.  Says where, and ends it. */
-#define CHILD_CHECK(what) do {							\
-	if (!(what)) {								\
-		fprintf(stderr, "%s:%d: child: %s\n", __FILE__, __LINE__, #what);\
-		_exit(1);							\
-	}									\
-} while (0)
-
-static void
-child_succeeds(pid_t pid)
-{
-	int status;
-
-	ck_assert_int_gt(pid, 0);
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child's status is %#x", status);
-}
 
 /* What a parent has: a queue, a pair, a timer. */
 static int kq, fds[2];
@@ -283,6 +265,45 @@ START_TEST(kqueue_fork__generations_leak_no_memory)
 }
 END_TEST
 
+/* The library's eventfd gets another number, when the program takes the one it had. */
+static void
+take_the_number_of_the_bell(void)
+{
+	char path[64], target[64];
+	int fd;
+
+	for (fd = 256; fd < 65536; fd++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		memset(target, 0, sizeof(target));
+		if (readlink(path, target, sizeof(target) - 1) > 0 && strstr(target, "eventfd") != NULL)
+			break;
+	}
+	ck_assert_int_eq(dup2(fds[0], fd), fd);
+	ck_assert_int_eq(close(fd), 0);
+}
+
+/* What the parent had goes with the child's first queue, whatever the thread did before. */
+START_TEST(kqueue_fork__memory_goes_after_a_descriptor_moved)
+{
+	enum { MANY = 50000, BYTES_EACH = 80 };
+	long before, page = sysconf(_SC_PAGESIZE);
+	pid_t pid;
+
+	begin();
+	for (uintptr_t i = 0; i < MANY; i++)
+		ck_assert_int_eq(change(kq, 10 + i, EVFILT_USER, EV_ADD | EV_DISABLE, 0, 0, NULL), 0);
+	take_the_number_of_the_bell();
+	if ((pid = fork()) == 0) {
+		before = pages_mapped();
+		CHILD_CHECK(kqueue() >= 0);
+		CHILD_CHECK((before - pages_mapped()) * page > (long)MANY / 2 * BYTES_EACH);
+		_exit(0);
+	}
+	child_succeeds(pid);
+	end();
+}
+END_TEST
+
 START_TEST(kqueue_fork__parents_queue_is_ready_in_the_parent_only)
 {
 	pid_t pid;
@@ -403,6 +424,7 @@ HARNESS_MAIN("kqueue_fork",
     kqueue_fork__grandchild_makes_its_own_queue,
     kqueue_fork__child_leaks_no_descriptor,
     kqueue_fork__generations_leak_no_memory,
+    kqueue_fork__memory_goes_after_a_descriptor_moved,
     kqueue_fork__parents_queue_is_ready_in_the_parent_only,
     kqueue_fork__while_threads_use_the_queue,
     kqueue_fork__vfork_child_closes_its_own_descriptors_only,

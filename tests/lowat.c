@@ -317,6 +317,32 @@ START_TEST(lowat__write_mark_that_cannot_be_met_sleeps)
 }
 END_TEST
 
+/* The change looks; the look that was due for the old mark must not tell it once more. */
+START_TEST(lowat__write_with_clear_tells_a_change_once)
+{
+	struct kevent event;
+
+	begin_writing(PAIR_PIPE, EV_CLEAR, INT64_MAX);
+	put(fds[1], 1);
+	ck_assert_int_eq(collect(kq, &event, 1, 50), 0);
+	nap(100);
+	ck_assert_int_eq(mark(kq, fds[1], EVFILT_WRITE, EV_ADD, 1), 0);
+	write_event();
+	no_event(kq);
+	nap(100);
+	no_event(kq);
+	/* And if it is still too high, it is looked at as before. */
+	ck_assert_int_eq(mark(kq, fds[1], EVFILT_WRITE, 0, 60000), 0);
+	write_event();
+	put(fds[1], 8192);
+	ck_assert_int_eq(mark(kq, fds[1], EVFILT_WRITE, 0, 60000), 0);
+	no_event(kq);
+	get(fds[0], 8193);
+	write_event();
+	end();
+}
+END_TEST
+
 START_TEST(lowat__write_at_the_end_ignores_the_mark)
 {
 	for (int i = 0; i < STREAMS; i++) {
@@ -350,4 +376,5 @@ HARNESS_MAIN("lowat",
     lowat__write_below_the_mark_is_no_event,
     lowat__write_with_some_room_sleeps,
     lowat__write_mark_that_cannot_be_met_sleeps,
+    lowat__write_with_clear_tells_a_change_once,
     lowat__write_at_the_end_ignores_the_mark)

@@ -3,19 +3,13 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "harness.h"
+#include "proc.h"
 
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static int
-proc(int kq, intmax_t pid, unsigned int flags, unsigned int fflags)
-{
-	return change(kq, (uintptr_t)pid, EVFILT_PROC, (unsigned short)flags, fflags, 0, NULL);
-}
 
 static void
 watch(int kq, pid_t pid)
@@ -31,20 +25,6 @@ there(int kq, pid_t pid)
 
 	ck_assert(error == 0 || error == ENOENT);
 	return error == 0;
-}
-
-/* A child that waits for signals (not TERM, INT, ALRM: Check handles these). */
-static pid_t
-sleeper(void)
-{
-	pid_t pid = fork();
-
-	ck_assert_int_ne(pid, -1);
-	if (pid == 0) {
-		for (;;)
-			pause();
-	}
-	return pid;
 }
 
 /* A child that exits at once. */
@@ -66,15 +46,6 @@ await_zombie(pid_t pid)
 	siginfo_t info;
 
 	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
-}
-
-static int
-reap(pid_t pid)
-{
-	int status;
-
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	return status;
 }
 
 static void

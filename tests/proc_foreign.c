@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* EVFILT_PROC on processes that are not our children. */
-#include "harness.h"
+#include "proc.h"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -8,39 +8,10 @@
 
 #define NOBODY 65534
 
-static int
-proc(int kq, intmax_t pid, unsigned int flags, unsigned int fflags)
-{
-	return change(kq, (uintptr_t)pid, EVFILT_PROC, (unsigned short)flags, fflags, 0, NULL);
-}
-
 static void
 watch(int kq, pid_t pid)
 {
 	ck_assert_int_eq(proc(kq, pid, EV_ADD, NOTE_EXIT), 0);
-}
-
-/* A child that waits for signals (not TERM, INT, ALRM: Check handles these). */
-static pid_t
-sleeper(void)
-{
-	pid_t pid = fork();
-
-	ck_assert_int_ne(pid, -1);
-	if (pid == 0) {
-		for (;;)
-			pause();
-	}
-	return pid;
-}
-
-static int
-reap(pid_t pid)
-{
-	int status;
-
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	return status;
 }
 
 /*

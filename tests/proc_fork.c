@@ -3,7 +3,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "harness.h"
+#include "proc.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -13,12 +13,6 @@
 #include <unistd.h>
 
 #define NOBODY 65534
-
-static int
-proc(int kq, intmax_t pid, unsigned int flags, unsigned int fflags)
-{
-	return change(kq, (uintptr_t)pid, EVFILT_PROC, (unsigned short)flags, fflags, 0, NULL);
-}
 
 /* Whether the kernel tells us of forks. */
 static bool
@@ -37,15 +31,6 @@ static void
 watch(int kq, pid_t pid, unsigned int fflags)
 {
 	ck_assert_int_eq(proc(kq, pid, EV_ADD, fflags), 0);
-}
-
-static int
-reap(pid_t pid)
-{
-	int status;
-
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	return status;
 }
 
 /* A child of this process that came and went. */

@@ -3,7 +3,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "harness.h"
+#include "proc.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -19,12 +19,6 @@
 #define NOBODY	65534
 #define END	(EV_CLEAR | EV_EOF | EV_ONESHOT)
 
-static int
-proc(int kq, intmax_t pid, unsigned int flags, unsigned int fflags)
-{
-	return change(kq, (uintptr_t)pid, EVFILT_PROC, (unsigned short)flags, fflags, 0, NULL);
-}
-
 /* Whether the kernel tells us of forks. */
 static bool
 connected(void)
@@ -36,15 +30,6 @@ connected(void)
 	if (error != 0)
 		fprintf(stderr, "skipped: the process connector does not answer here\n");
 	return error == 0;
-}
-
-static int
-reap(pid_t pid)
-{
-	int status;
-
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	return status;
 }
 
 /* A child that ends with this code once it is let go. */

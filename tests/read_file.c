@@ -236,6 +236,42 @@ START_TEST(read_file__clear_fires_once_and_when_it_grows)
 }
 END_TEST
 
+/* However much was left when it was looked at last. */
+START_TEST(read_file__clear_fires_for_what_comes_after_all_was_read)
+{
+	begin(10, EV_CLEAR, 0);
+	ck_assert_int_eq(read_event().data, 10);
+	get(file, 10);
+	put(writer, 1);
+	ck_assert_int_eq(read_event().data, 1);
+	no_event(kq);
+	end();
+}
+END_TEST
+
+START_TEST(read_file__clear_fires_for_a_file_that_was_cut_and_grew_again)
+{
+	begin(10, EV_CLEAR, 0);
+	ck_assert_int_eq(read_event().data, 10);
+	ck_assert_int_eq(ftruncate(writer, 0), 0);
+	put(writer, 1);
+	ck_assert_int_ge(read_event().data, 1);
+	end();
+}
+END_TEST
+
+START_TEST(read_file__clear_fires_after_seeking_back_from_the_end)
+{
+	begin(10, EV_CLEAR, 0);
+	get(file, 10);
+	no_event(kq);
+	seek(0);
+	ck_assert_int_eq(read_event().data, 10);
+	no_event(kq);
+	end();
+}
+END_TEST
+
 START_TEST(read_file__oneshot_and_dispatch)
 {
 	begin(10, EV_ONESHOT, 0);
@@ -468,6 +504,9 @@ HARNESS_MAIN("read_file",
     read_file__offset_beyond_the_end_is_negative,
     read_file__truncated_to_the_offset_is_silent,
     read_file__clear_fires_once_and_when_it_grows,
+    read_file__clear_fires_for_what_comes_after_all_was_read,
+    read_file__clear_fires_for_a_file_that_was_cut_and_grew_again,
+    read_file__clear_fires_after_seeking_back_from_the_end,
     read_file__oneshot_and_dispatch,
     read_file__disabled_sleeps_and_keeps_recording,
     read_file__file_poll_is_always_ready,

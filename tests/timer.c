@@ -3,51 +3,11 @@
  * EVFILT_TIMER with periods and delays; dates are in timer_date.c.  No bound is
  * tighter than a loaded machine keeps, but for "never early".
  */
-#include "harness.h"
+#include "timer.h"
 
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
-
-#define MS INT64_C(1000000)
-#define SEC INT64_C(1000000000)
-
-static int
-timer(int kq, uintptr_t ident, unsigned int flags, unsigned int fflags, int64_t data)
-{
-	return change(kq, ident, EVFILT_TIMER, (unsigned short)flags, fflags, data, NULL);
-}
-
-/* A queue with one timer, number 1. */
-static int
-queue_with(unsigned int flags, unsigned int fflags, int64_t data)
-{
-	int kq = queue();
-
-	ck_assert_int_eq(timer(kq, 1, EV_ADD | flags, fflags, data), 0);
-	return kq;
-}
-
-/* What it has to tell: there must be something within the time limit. */
-static struct kevent
-expiry(int kq)
-{
-	struct kevent event = event_of(kq, 1, EVFILT_TIMER);
-
-	ck_assert_uint_eq(event.fflags, 0);
-	ck_assert_int_ge(event.data, 1);
-	return event;
-}
-
-/* Whether timer 1 is still registered. */
-static bool
-there(int kq)
-{
-	int error = timer(kq, 1, EV_DISABLE, 0, 0);
-
-	ck_assert(error == 0 || error == ENOENT);
-	return error == 0;
-}
 
 /* A timer's life so far: made in this span of the clock. */
 struct span {
@@ -71,15 +31,6 @@ check_total(int64_t total, int64_t period, struct span made, int64_t asked)
 {
 	ck_assert_int_le(total, (now_ns() - made.from) / period);
 	ck_assert_int_ge(total, (asked - made.to) / period);
-}
-
-static int64_t
-date_ns(void)
-{
-	struct timespec ts;
-
-	ck_assert_int_eq(clock_gettime(CLOCK_REALTIME, &ts), 0);
-	return ts.tv_sec * SEC + ts.tv_nsec;
 }
 
 START_TEST(timer__every_unit_is_kept_and_never_early)
@@ -113,7 +64,7 @@ START_TEST(timer__bad_requests_are_invalid)
 {
 	unsigned int units[] = { NOTE_SECONDS, NOTE_MSECONDS, NOTE_USECONDS, NOTE_NSECONDS };
 	unsigned int known = NOTE_SECONDS | NOTE_MSECONDS | NOTE_USECONDS | NOTE_NSECONDS |
-	    NOTE_ABSTIME | NOTE_ABSOLUTE | NOTE_LEEWAY;
+	    NOTE_ABSTIME | NOTE_ABSOLUTE | NOTE_LEEWAY | NOTE_CRITICAL | NOTE_BACKGROUND;
 	int kq = queue();
 
 	for (int i = 0; i < 4; i++)

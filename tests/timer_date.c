@@ -1,58 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* EVFILT_TIMER with dates: NOTE_ABSTIME and NOTE_ABSOLUTE. */
-#include "harness.h"
+#include "timer.h"
 
 #include <time.h>
 #include <unistd.h>
-
-#define MS INT64_C(1000000)
-#define SEC INT64_C(1000000000)
-
-static int
-timer(int kq, uintptr_t ident, unsigned int flags, unsigned int fflags, int64_t data)
-{
-	return change(kq, ident, EVFILT_TIMER, (unsigned short)flags, fflags, data, NULL);
-}
-
-/* A queue with one timer, number 1. */
-static int
-queue_with(unsigned int flags, unsigned int fflags, int64_t data)
-{
-	int kq = queue();
-
-	ck_assert_int_eq(timer(kq, 1, EV_ADD | flags, fflags, data), 0);
-	return kq;
-}
-
-/* What it has to tell: there must be something within the time limit. */
-static struct kevent
-expiry(int kq)
-{
-	struct kevent event = event_of(kq, 1, EVFILT_TIMER);
-
-	ck_assert_uint_eq(event.fflags, 0);
-	ck_assert_int_ge(event.data, 1);
-	return event;
-}
-
-/* Whether timer 1 is still registered. */
-static bool
-there(int kq)
-{
-	int error = timer(kq, 1, EV_DISABLE, 0, 0);
-
-	ck_assert(error == 0 || error == ENOENT);
-	return error == 0;
-}
-
-static int64_t
-date_ns(void)
-{
-	struct timespec ts;
-
-	ck_assert_int_eq(clock_gettime(CLOCK_REALTIME, &ts), 0);
-	return ts.tv_sec * SEC + ts.tv_nsec;
-}
 
 START_TEST(timer_date__in_the_past_stays_until_deleted)
 {

@@ -355,41 +355,112 @@ START_TEST(vnode_kinds__linux_wants_read_permission)
 }
 END_TEST
 
+static char dir_in[160], dir_out[160];	/* in a directory that cannot be read, and not */
+
+/* What the queue tells when the directory of this name is removed,: 0 if it is its end. */
+static int
+told_of_removal(int q, const char *name)
+{
+	struct timespec zero = { 0, 0 };
+	struct kevent event;
+
+	if (kevent(q, NULL, 0, &event, 1, &zero) != 0)
+		return 1;
+	if (rmdir(name) == -1)
+		return 2;
+	if (kevent(q, NULL, 0, &event, 1, &zero) != 1)
+		return 3;
+	return event.fflags == (NOTE_DELETE | NOTE_LINK) &&
+	    kevent(q, NULL, 0, &event, 1, &zero) == 0 ? 0 : 4;
+}
+
+static int
+watch_all(int fd)
+{
+	struct kevent kev;
+	int q = kqueue();
+
+	EV_SET(&kev, (uintptr_t)fd, EVFILT_VNODE, EV_ADD | EV_CLEAR, ALL, 0, NULL);
+	return q != -1 && kevent(q, &kev, 1, NULL, 0, NULL) == 0 ? q : -1;
+}
+
 /* Its parent, which would tell of its removal, cannot be read: that is no error. */
 static int
 watch_below_unreadable(int fd)
 {
-	int q = kqueue();
-	struct kevent kev, event;
 	struct timespec zero = { 0, 0 };
+	struct kevent event;
+	int q = watch_all(fd);
 
-	EV_SET(&kev, (uintptr_t)fd, EVFILT_VNODE, EV_ADD | EV_CLEAR, ALL, 0, NULL);
-	if (q == -1 || kevent(q, &kev, 1, NULL, 0, NULL) == -1)
+	if (q == -1)
 		return errno;
 	if (mkdirat(fd, "new", 0755) == -1 || kevent(q, NULL, 0, &event, 1, &zero) != 1 ||
 	    event.fflags != (NOTE_WRITE | NOTE_LINK))
 		return 255;
-	return 0;
+	if (unlinkat(fd, "new", AT_REMOVEDIR) == -1 || kevent(q, NULL, 0, &event, 1, &zero) != 1)
+		return 254;
+	return told_of_removal(q, dir_in);
+}
+
+static int
+watch_moved_below_unreadable(int fd)
+{
+	struct timespec zero = { 0, 0 };
+	struct kevent event;
+	int q = watch_all(fd);
+
+	if (rename(dir_out, dir_in) == -1 || kevent(q, NULL, 0, &event, 1, &zero) != 1 ||
+	    event.fflags != NOTE_RENAME)
+		return 255;
+	return told_of_removal(q, dir_in);
+}
+
+/* And out of it, after which its new parent tells again. */
+static int
+watch_moved_from_unreadable(int fd)
+{
+	struct timespec zero = { 0, 0 };
+	struct kevent event;
+	int q = watch_all(fd);
+
+	if (rename(dir_in, dir_out) == -1 || kevent(q, NULL, 0, &event, 1, &zero) != 1 ||
+	    event.fflags != NOTE_RENAME)
+		return 255;
+	return told_of_removal(q, dir_out);
 }
 
 START_TEST(vnode_kinds__directory_in_an_unreadable_one)
 {
-	char parent[160], child[192];
+	static const struct {
+		const char *dir;
+		int (*fn)(int);
+	} cases[] = {
+		{ dir_in, watch_below_unreadable },
+		{ dir_out, watch_moved_below_unreadable },
+		{ dir_in, watch_moved_from_unreadable },
+	};
 	uid_t owner = geteuid() == 0 ? NOBODY : geteuid();
+	char parent[128];
 	int fd;
 
 	begin(0644);
 	snprintf(parent, sizeof(parent), "%s/parent", scratch_dir());
-	snprintf(child, sizeof(child), "%s/child", parent);
+	snprintf(dir_in, sizeof(dir_in), "%s/child", parent);
+	snprintf(dir_out, sizeof(dir_out), "%s/child", scratch_dir());
+	ok(chmod(scratch_dir(), 0777));
 	ok(mkdir(parent, 0755));
-	ok(mkdir(child, 0755));
-	ok(chown(child, owner, (gid_t)-1));
 	ok(chown(parent, owner, (gid_t)-1));
-	ok(fd = open(child, O_RDONLY | O_DIRECTORY));
-	ok(chmod(parent, 0311));
-	ck_assert_int_eq(as_ordinary_user(watch_below_unreadable, fd), 0);
+	for (int i = 0; i < 3; i++) {
+		ok(chmod(parent, 0755));
+		ok(mkdir(cases[i].dir, 0755));
+		ok(chown(cases[i].dir, owner, (gid_t)-1));
+		ok(fd = open(cases[i].dir, O_RDONLY | O_DIRECTORY));
+		ok(chmod(parent, 0311));
+		ck_assert_int_eq(as_ordinary_user(cases[i].fn, fd), 0);
+		close(fd);
+	}
 	ok(chmod(parent, 0755));
-	end(fd);
+	close(kq);
 }
 END_TEST
 

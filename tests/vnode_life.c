@@ -468,6 +468,74 @@ START_TEST(vnode_life__forked_child_does_not_disturb)
 }
 END_TEST
 
+/*
+ * When the first thread has ended, /proc/self shows no descriptors.  0, or the number of what
+ * was not as it should be.
+ */
+static void *
+after_first_thread(void *arg)
+{
+	const int *dirs = arg;
+	char target[64], own[32];
+	int late;
+
+	snprintf(own, sizeof(own), "/proc/self/fd/%d", fd);
+	while (readlink(own, target, sizeof(target)) != -1)
+		nap(1);
+	/* What was registered before ... */
+	if (unlink(path) == -1 || told(kq, fd) != (NOTE_DELETE | NOTE_LINK))
+		_exit(1);
+	if (rename(name_of("dir"), name_of("out/dir")) == -1 || told(kq, dirs[0]) != NOTE_RENAME)
+		_exit(2);
+	if (rmdir(name_of("out/dir")) == -1 || told(kq, dirs[0]) != (NOTE_DELETE | NOTE_LINK))
+		_exit(3);
+	/* ... and after. */
+	if ((late = open(name_of("late"), O_RDWR | O_CREAT, 0644)) == -1 ||
+	    do_change(kq, late, EV_ADD | EV_CLEAR, ALL) != 0 ||
+	    change(kq, (uintptr_t)late, EVFILT_READ, EV_ADD | EV_CLEAR, 0, 0, NULL) != 0 ||
+	    do_change(kq, dirs[1], EV_ADD | EV_CLEAR, ALL) != 0)
+		_exit(4);
+	if (unlink(name_of("late")) == -1 || told(kq, late) != (NOTE_DELETE | NOTE_LINK))
+		_exit(5);
+	if (rmdir(name_of("dir2")) == -1 || told(kq, dirs[1]) != (NOTE_DELETE | NOTE_LINK))
+		_exit(6);
+	_exit(0);
+}
+
+static void
+leave_first_thread(void)
+{
+	static int dirs[2];
+	pthread_t thread;
+
+	dirs[0] = open(name_of("dir"), O_RDONLY | O_DIRECTORY);
+	dirs[1] = open(name_of("dir2"), O_RDONLY | O_DIRECTORY);
+	kq = kqueue();
+	if (kq == -1 || do_change(kq, fd, EV_ADD | EV_CLEAR, ALL) != 0 ||
+	    do_change(kq, dirs[0], EV_ADD | EV_CLEAR, ALL) != 0 ||
+	    pthread_create(&thread, NULL, after_first_thread, dirs) != 0)
+		_exit(254);
+	syscall(SYS_exit, 0);	/* as pthread_exit(), which would look for libraries first */
+}
+
+START_TEST(vnode_life__first_thread_has_ended)
+{
+	int status;
+	pid_t pid;
+
+	begin();
+	ok(mkdir(name_of("dir"), 0755));
+	ok(mkdir(name_of("dir2"), 0755));
+	ok(mkdir(name_of("out"), 0755));
+	ok(pid = fork());
+	if (pid == 0)
+		leave_first_thread();
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	end();
+}
+END_TEST
+
 HARNESS_MAIN("vnode_life",
 	vnode_life__oneshot,
 	vnode_life__disabled_one_keeps_recording,
@@ -487,4 +555,5 @@ HARNESS_MAIN("vnode_life",
 	vnode_life__second_descriptor_is_not_told_what_was_before_it,
 	vnode_life__two_queues_are_each_told,
 	vnode_life__beside_a_read_registration,
-	vnode_life__forked_child_does_not_disturb)
+	vnode_life__forked_child_does_not_disturb,
+	vnode_life__first_thread_has_ended)

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -117,6 +118,86 @@ START_TEST(vnode_many__a_thousand_files_use_one_instance)
 }
 END_TEST
 
+#define CROWD	100000
+
+/* The number in a file of /proc/sys. */
+static long
+setting(const char *name)
+{
+	FILE *file = fopen(name, "re");
+	long value = 0;
+
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(fscanf(file, "%ld", &value), 1);
+	fclose(file);
+	return value;
+}
+
+/* How many files of CROWD can be open and watched. */
+static int
+room_for_crowd(void)
+{
+	const long watches = setting("/proc/sys/fs/inotify/max_user_watches") - 1000;
+	struct rlimit limit = { .rlim_cur = CROWD + 1000, .rlim_max = CROWD + 1000 };
+	long room = CROWD;
+
+	if (setrlimit(RLIMIT_NOFILE, &limit) == -1) {
+		ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+		limit.rlim_cur = limit.rlim_max;
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+		room = (long)limit.rlim_max - 1000;
+	}
+	return (int)(room < watches ? room : watches);
+}
+
+/* A registration beside others on the file, which is told of as the one with this number. */
+static void
+watch_as(int file, uintptr_t number)
+{
+	ck_assert_int_eq(change(kq, (uintptr_t)file, EVFILT_VNODE,
+	    EV_ADD | EV_CLEAR | EV_UDATA_SPECIFIC, NOTE_ATTRIB, 0, (void *)number), 0);
+}
+
+/* Files of the memory; where there may not be so many, some have several registrations. */
+START_TEST(vnode_many__a_hundred_thousand_registrations)
+{
+	static int files[CROWD];
+	static bool seen[CROWD];
+	struct kevent events[64];
+	int n, told_of = 0, room = room_for_crowd(), expected = 0;
+
+	ck_assert_int_gt(room, 100);
+	if (room < CROWD)
+		fprintf(stderr, "only %d of %d files\n", room, CROWD);
+	kq = queue();
+	for (int i = 0; i < CROWD; i++) {
+		files[i] = i < room ? memfd_create("crowd", MFD_CLOEXEC) : files[i % room];
+		ok(files[i]);
+		watch_as(files[i], (uintptr_t)i);
+	}
+	ck_assert_int_eq(instances(), 1);
+	no_event(kq);
+	for (int i = 0; i < room; i += 97)
+		ok(fchmod(files[i], 0600));
+	for (int i = 0; i < CROWD; i++)
+		expected += i % room % 97 == 0;
+	while ((n = collect(kq, events, 64, 0)) > 0)
+		for (int i = 0; i < n; i++, told_of++) {
+			uintptr_t which = (uintptr_t)events[i].udata;
+
+			ck_assert_uint_eq(events[i].fflags, NOTE_ATTRIB);
+			ck_assert_uint_eq(events[i].ident, (uintptr_t)files[which]);
+			ck_assert(which % (uintptr_t)room % 97 == 0 && !seen[which]);
+			seen[which] = true;
+		}
+	ck_assert_int_eq(told_of, expected);
+	for (int i = 0; i < room; i++)
+		close(files[i]);
+	no_event(kq);
+	close(kq);
+}
+END_TEST
+
 START_TEST(vnode_many__registrations_come_and_go_many_times)
 {
 	int before, files[16];
@@ -151,13 +232,7 @@ END_TEST
 static long
 limit_of_events(void)
 {
-	FILE *file = fopen("/proc/sys/fs/inotify/max_queued_events", "re");
-	long limit = 0;
-
-	ck_assert_ptr_nonnull(file);
-	ck_assert_int_eq(fscanf(file, "%ld", &limit), 1);
-	fclose(file);
-	return limit;
+	return setting("/proc/sys/fs/inotify/max_queued_events");
 }
 
 /* Fills it; two files by turns, since equal events one after the other are one. */
@@ -276,6 +351,7 @@ END_TEST
 
 HARNESS_MAIN("vnode_many",
 	vnode_many__a_thousand_files_use_one_instance,
+	vnode_many__a_hundred_thousand_registrations,
 	vnode_many__registrations_come_and_go_many_times,
 	vnode_many__overflow_loses_no_state,
 	vnode_many__overflow_loses_no_state_of_directories)

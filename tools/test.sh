@@ -5,7 +5,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-all_stages="gcc clang asan tsan header package musl man"
+all_stages="gcc clang asan tsan fuzz header package musl man"
 jobs=$(nproc 2>/dev/null || echo 1)
 log=build/log
 
@@ -49,6 +49,41 @@ stage_tsan() {
 		echo "skip - the thread sanitizer does not run here (try: sysctl vm.mmap_rnd_bits=28)"
 		echo "0 passed, 0 failed, 1 skipped"
 	fi
+}
+
+# fuzz_target NAME SECONDS: what it finds is in build/fuzz/found.
+fuzz_target() {
+	mkdir -p build/fuzz/corpus/"$1" build/fuzz/found
+	build/fuzz/fuzz/fuzz_"$1" -max_total_time="$2" -max_len=2400 -detect_leaks=0 -print_final_stats=1 \
+	    -artifact_prefix=build/fuzz/found/"$1". build/fuzz/corpus/"$1" fuzz/corpus/"$1" >$log/fuzz-"$1".log 2>&1
+}
+
+fuzz_verdict() {
+	[ "$2" -eq 0 ] || {
+		tail -n 40 $log/fuzz-"$1".log
+		return 1
+	}
+}
+
+# Each target for KQ_FUZZ_SECONDS, two at a time.
+stage_fuzz() {
+	. tools/check.sh
+	cmake -S . -B build/fuzz -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG="-g -O1" -DKQ_FUZZ=ON \
+	    -DKQ_TESTS=ON -DKQ_EXAMPLES=OFF -DKQ_SANITIZE=address,undefined
+	for pair in "changelist program" "mountinfo link" "procfs"; do
+		targets=
+		for name in $pair; do
+			cmake --build build/fuzz --parallel "$jobs" --target fuzz_"$name"
+			fuzz_target "$name" "${KQ_FUZZ_SECONDS:-60}" &
+			targets="$targets $name:$!"
+		done
+		for target in $targets; do
+			status=0
+			wait "${target##*:}" || status=$?
+			check "fuzz ${target%%:*}" fuzz_verdict "${target%%:*}" "$status"
+		done
+	done
+	finish
 }
 
 stage_header() {

@@ -126,6 +126,7 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 /* EVFILT_READ and EVFILT_WRITE. */
 #define NOTE_LOWAT		0x00000001u	/* data: ready at so many bytes (all) */
 #define NOTE_FILE_POLL		0x00000002u	/* a file is ready at its end, too (FreeBSD) */
+#define NOTE_NOCOUNT		0x00000100u	/* data is only 1 when ready: a system call less (ours) */
 
 /* EVFILT_EXCEPT. */
 #define NOTE_OOB		0x00000004u	/* urgent data waits (macOS, OpenBSD) */
@@ -137,7 +138,7 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 #define NOTE_ATTRIB		0x00000008u	/* mode, owner, times or attributes changed */
 #define NOTE_LINK		0x00000010u	/* link count changed */
 #define NOTE_RENAME		0x00000020u	/* renamed */
-#define NOTE_REVOKE		0x00000040u	/* its file system was unmounted */
+#define NOTE_REVOKE		0x00000040u	/* its mount was detached */
 #define NOTE_TRUNCATE		0x00000080u	/* shrank */
 #define NOTE_CLOSE		0x00000100u	/* a descriptor that could not write was closed */
 #define NOTE_CLOSE_WRITE	0x00000200u	/* one that could write was closed */
@@ -172,6 +173,8 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 #define NOTE_MSECONDS		0x00000010u	/* FreeBSD */
 #define NOTE_ABSTIME		0x00000020u	/* data is a date; follows the wall clock (FreeBSD) */
 #define NOTE_LEEWAY		0x00000040u	/* may be so late: ext[1] of kevent64() (macOS) */
+#define NOTE_CRITICAL		0x00000080u	/* on time, whatever leeway was given (macOS) */
+#define NOTE_BACKGROUND		0x00000100u	/* may be late by a tenth, and a minute at most (macOS) */
 
 /* EVFILT_USER: what to do with the 24 stored flags, and the trigger.  FreeBSD. */
 #define NOTE_FFNOP		0x00000000u	/* leave them */

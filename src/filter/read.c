@@ -53,7 +53,7 @@ read_nothing(int fd, enum fdkind kind, struct kevent *out)
 	return true;
 }
 
-/* What FIONREAD counts: sockets, pipes, terminals. */
+/* What FIONREAD counts: sockets, pipes, terminals, inotify. */
 static bool
 read_counted(struct knote *kn, enum fdkind kind, uint32_t revents, struct kevent *out)
 {
@@ -85,6 +85,9 @@ static bool
 read_file(struct knote *kn, struct kevent *out)
 {
 	out->data = fdkind_file_left((int)kn->kn_ident);
+	/* Going back from here is news: see read_look(). */
+	if (out->data == 0 && (kn->kn_flags & EV_CLEAR) != 0)
+		kn->kn_data = fdkind_offset((int)kn->kn_ident);
 	return out->data != 0 || (kn->kn_sfflags & NOTE_FILE_POLL) != 0;
 }
 
@@ -97,6 +100,14 @@ read_uncounted(int64_t data, uint32_t revents, struct kevent *out)
 	return (revents & (POLLIN | POLLHUP | POLLERR)) != 0;
 }
 
+/* The program wants no count, and nothing else needs one. */
+static bool
+read_not_counted(const struct knote *kn, enum fdkind kind, uint32_t revents)
+{
+	return (kn->kn_sfflags & (NOTE_NOCOUNT | NOTE_LOWAT)) == NOTE_NOCOUNT && kind >= FD_STREAM &&
+	    kind <= FD_COUNTER && (revents & ~(uint32_t)(POLLOUT | POLLPRI)) == POLLIN;
+}
+
 static bool
 read_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent *out)
 {
@@ -104,11 +115,15 @@ read_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent 
 
 	if (revents == 0 && (kn->kn_status & KN_FILE) == 0)
 		revents = fdkind_poll((int)kn->kn_ident);
+	if (read_not_counted(kn, kind, revents)) {
+		out->data = 1;
+		return true;
+	}
 	switch (kind) {
 	case FD_STREAM:
 	case FD_DATAGRAM:
 	case FD_PIPE:
-	case FD_TTY:
+	case FD_BYTES:
 		return read_counted(kn, kind, revents, out);
 	case FD_COUNTER:
 		return read_uncounted(8, revents, out);
@@ -116,7 +131,9 @@ read_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent 
 		out->data = kqueue_count((int)kn->kn_ident);
 		return out->data > 0;
 	case FD_REGULAR:
-		return read_file(kn, out);
+		if ((kn->kn_status & KN_FILE) != 0)
+			return read_file(kn, out);
+		break;			/* a message queue, or of /proc: it can be polled */
 	case FD_DIRECTORY:
 		out->data = 1;
 		return true;
@@ -150,8 +167,10 @@ read_attach_file(struct kqueue *kq, struct knote *kn)
 	if (read_kind(kq, (int)kn->kn_ident) != FD_REGULAR)
 		return 0;
 	error = inotify_attach(kq, kn, (int)kn->kn_ident, IN_MODIFY);
-	if (error == 0)
+	if (error == 0) {
 		kn->kn_status |= KN_LOOK;
+		kn->kn_data = fdkind_offset((int)kn->kn_ident);
+	}
 	return error;
 }
 
@@ -162,24 +181,31 @@ read_detach(struct kqueue *kq, struct knote *kn)
 		inotify_detach(kq, kn);
 }
 
-/* With EV_CLEAR only more than was left at the last look is news. */
+/* Growth is told by read_note(); with EV_CLEAR, only what a seek has done to the offset is news here. */
 static bool
 read_look(struct kqueue *kq, struct knote *kn)
 {
 	struct kevent now = { .data = 0 };
-	bool ready = read_event(kq, kn, 0, &now);
-	bool more = now.data > kn->kn_data;
+	int64_t offset, before = kn->kn_data;
 
-	kn->kn_data = now.data;
-	return ready && (more || (kn->kn_flags & EV_CLEAR) == 0);
+	if ((kn->kn_flags & EV_CLEAR) != 0) {
+		offset = fdkind_offset((int)kn->kn_ident);
+		kn->kn_data = offset;
+		/* Nobody reads beyond the end. */
+		if (offset == before || (offset > before && fdkind_file_left((int)kn->kn_ident) >= 0))
+			return false;
+	}
+	return read_event(kq, kn, 0, &now);
 }
 
-/* The file changed.  What a look has told already is not told again. */
+/* The file changed. */
 static void
 read_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 {
+	struct kevent now = { .data = 0 };
+
 	(void)hint;
-	if (read_look(kq, kn))
+	if (read_event(kq, kn, 0, &now))
 		knote_activate(kq, kn);
 }
 
@@ -187,7 +213,9 @@ static void
 read_delivered(struct kqueue *kq, struct knote *kn, const struct kevent *out)
 {
 	(void)kq;
-	kn->kn_data = out->data;
+	(void)out;
+	if ((kn->kn_status & KN_LOOK) != 0 && (kn->kn_flags & EV_CLEAR) != 0)
+		kn->kn_data = fdkind_offset((int)kn->kn_ident);
 }
 
 /* kn_sdata of a file is the source's: a file has no mark. */

@@ -85,6 +85,7 @@ signal_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 	int64_t count = disposition_count((int)kn->kn_ident);
 	bool pending = (hint & SIGACTION_PENDING) != 0;
 
+	disposition_return((int)kn->kn_ident);
 	if (!signal_ahead(kn, count)) {
 		if (pending)
 			signal_look_ahead(kn, count);
@@ -128,8 +129,8 @@ signal_delivered(struct kqueue *kq, struct knote *kn, const struct kevent *out)
 static void
 signal_enable(struct kqueue *kq, struct knote *kn, bool enabled)
 {
-	(void)kn;
 	(void)enabled;
+	disposition_return((int)kn->kn_ident);
 	sigaction_update(kq);
 }
 

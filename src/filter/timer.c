@@ -17,6 +17,11 @@
 
 #define TIMER_UNITS	(NOTE_SECONDS | NOTE_MSECONDS | NOTE_USECONDS | NOTE_NSECONDS)
 #define TIMER_DATES	(NOTE_ABSTIME | NOTE_ABSOLUTE)
+#define TIMER_URGENCY	(NOTE_LEEWAY | NOTE_CRITICAL | NOTE_BACKGROUND)
+
+/* What NOTE_BACKGROUND allows: a tenth of the time, but not more than this. */
+#define TIMER_BACKGROUND_PART	10
+#define TIMER_BACKGROUND_MOST	INT64_C(60000000000)
 
 /* Of kn_sfflags, besides the NOTE_ bits: the program itself asked for EV_CLEAR. */
 #define TIMER_CLEAR	0x80000000u
@@ -69,7 +74,7 @@ timer_plan(uint32_t fflags, int64_t data, bool oneshot, struct schedule *s)
 	bool date = (fflags & TIMER_DATES) != 0;
 	int64_t span, unit = timer_unit(fflags), today;
 
-	if ((fflags & ~(TIMER_UNITS | TIMER_DATES | NOTE_LEEWAY)) != 0 || unit == 0 ||
+	if ((fflags & ~(TIMER_UNITS | TIMER_DATES | TIMER_URGENCY)) != 0 || unit == 0 ||
 	    (fflags & TIMER_DATES) == TIMER_DATES || (data < 0 && !date))
 		return -EINVAL;
 	if (data == 0 && !date && !oneshot)
@@ -89,21 +94,37 @@ timer_plan(uint32_t fflags, int64_t data, bool oneshot, struct schedule *s)
 	return 0;
 }
 
+/* How late it may be, of the time that it waits for, or 0. */
+static int64_t
+timer_leeway(struct kqueue *kq, const struct knote *kn, int64_t wait)
+{
+	int64_t late = 0, background = wait / TIMER_BACKGROUND_PART;
+
+	if ((kn->kn_sfflags & NOTE_CRITICAL) != 0)
+		return 0;
+	if ((kn->kn_sfflags & NOTE_LEEWAY) != 0 &&
+	    __builtin_mul_overflow(knote_ext(kq, kn)->x_value[1], timer_unit(kn->kn_sfflags), &late))
+		late = INT64_MAX;
+	if (background > TIMER_BACKGROUND_MOST)
+		background = TIMER_BACKGROUND_MOST;
+	return (kn->kn_sfflags & NOTE_BACKGROUND) != 0 && late < background ? background : late;
+}
+
 /*
  * When to wake up for kn_data: with leeway, the moment of those it allows that is
  * roundest in binary.  Neighbours find the same one, without knowing each other.
  */
 static int64_t
-timer_wake(struct kqueue *kq, const struct knote *kn)
+timer_wake(struct kqueue *kq, const struct knote *kn, int64_t now)
 {
-	uint64_t given = knote_ext(kq, kn)->x_value[1];
 	int64_t when = kn->kn_data, late, last;
 	int bit;
 
-	if ((kn->kn_sfflags & NOTE_LEEWAY) == 0 || given == 0 || when <= 0)
+	if ((kn->kn_sfflags & TIMER_URGENCY) == 0 || when <= 0)
 		return when;
-	if (__builtin_mul_overflow(given, timer_unit(kn->kn_sfflags), &late))
-		late = INT64_MAX;
+	late = timer_leeway(kq, kn, kn->kn_sdata != 0 ? kn->kn_sdata : when - now);
+	if (late <= 0)
+		return when;
 	last = timer_later(when, late);
 	/* Above the highest bit in which they differ, all moments between are alike. */
 	bit = 63 - __builtin_clzll((unsigned long long)((when - 1) ^ last));
@@ -117,7 +138,7 @@ timer_wait(struct kqueue *kq, struct knote *kn, int64_t now)
 	bool enabled = (kn->kn_status & KN_DISABLED) == 0;
 	bool due = kn->kn_data <= now;
 
-	timerfd_add(kq, kn, timer_date(kn), enabled && !due ? timer_wake(kq, kn) : TIMERFD_NEVER);
+	timerfd_add(kq, kn, timer_date(kn), enabled && !due ? timer_wake(kq, kn, now) : TIMERFD_NEVER);
 	if (due)
 		knote_note(kq, kn, 0);
 }
@@ -231,7 +252,7 @@ timer_delivered(struct kqueue *kq, struct knote *kn, const struct kevent *out)
 		return;		/* a date stays past */
 	/* With EV_DISPATCH it is disabled next. */
 	if ((kn->kn_flags & EV_DISPATCH) == 0)
-		timerfd_add(kq, kn, timer_date(kn), timer_wake(kq, kn));
+		timerfd_add(kq, kn, timer_date(kn), timer_wake(kq, kn, 0));
 }
 
 static void

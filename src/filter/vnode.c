@@ -13,6 +13,7 @@
 #include "kqueue.h"
 #include "mem.h"
 #include "source/inotify.h"
+#include "source/mounts.h"
 #include "source/retry.h"
 
 #include <errno.h>
@@ -28,6 +29,7 @@
 struct vnode {
 	struct inotify_mark v_mark;	/* on the file */
 	struct inotify_mark v_above;	/* on its parent, if it is a directory */
+	struct mounts_mark v_mount;	/* on the mount, if that counts */
 	dev_t		v_dev;
 	ino_t		v_ino;
 	off_t		v_size;
@@ -65,7 +67,7 @@ static const struct {
 	{ NOTE_READ,		IN_ACCESS,			IN_ACCESS },
 	{ NOTE_CLOSE,		IN_CLOSE_NOWRITE,		IN_CLOSE_NOWRITE },
 	{ NOTE_CLOSE_WRITE,	0,				IN_CLOSE_WRITE },
-	{ NOTE_REVOKE,		0,				0 },	/* always told */
+	{ NOTE_REVOKE,		0,				0 },	/* v_mount */
 };
 #define VNODE_EVENTS	(sizeof(vnode_events) / sizeof(vnode_events[0]))
 
@@ -267,7 +269,7 @@ vnode_notes(const struct vnode *v, const struct stat *now, uint32_t hint, bool u
 		notes |= NOTE_CLOSE;
 	if ((hint & IN_CLOSE_WRITE) != 0)
 		notes |= NOTE_CLOSE_WRITE;
-	if ((hint & IN_UNMOUNT) != 0)
+	if ((hint & (IN_UNMOUNT | MOUNTS_LOST)) != 0)
 		notes |= NOTE_REVOKE;
 	return notes;
 }
@@ -317,6 +319,23 @@ vnode_look_again(struct kqueue *kq, struct knote *kn, bool unexplained)
 		retry_stop(kq, kn);
 }
 
+/*
+ * Has the parent tell of the directory's removal.  If it must not be read, or cannot be watched,
+ * nobody tells, and each kevent() looks.
+ */
+static int
+vnode_set_above(struct kqueue *kq, struct knote *kn)
+{
+	struct vnode *v = kn->kn_hook;
+	int error = inotify_set_above(kq, &v->v_above, kn, (int)kn->kn_ident);
+
+	if (error < 0)
+		kn->kn_status |= KN_LOOK;
+	else
+		kn->kn_status &= (uint8_t)~KN_LOOK;
+	return error;
+}
+
 static void
 vnode_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 {
@@ -329,8 +348,9 @@ vnode_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 		hint = IN_DELETE_SELF;		/* vnode_look_again() */
 	/* Between a move and the new parent's watch it may have been removed. */
 	if ((hint & (IN_MOVE_SELF | IN_Q_OVERFLOW)) != 0) {
-		if (vnode_wants_above(kn->kn_sfflags, S_ISDIR(v->v_mode)))
-			inotify_set_above(kq, &v->v_above, kn, (int)kn->kn_ident);
+		if (vnode_wants_above(kn->kn_sfflags, S_ISDIR(v->v_mode)) &&
+		    vnode_set_above(kq, kn) < 0 && (kn->kn_status & KN_ACTIVE) == 0)
+			knote_deactivate(kq, kn);	/* it is to be looked at */
 		hint |= IN_DELETE_SELF;
 	}
 	if (!vnode_stat(kn, &now))
@@ -353,9 +373,8 @@ vnode_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 	}
 }
 
-/* Arranges for sfflags to be told; 0 or -errno with everything as it was. */
 static int
-vnode_watch(struct kqueue *kq, struct knote *kn, uint32_t sfflags, bool directory)
+vnode_watch_file(struct kqueue *kq, struct knote *kn, uint32_t sfflags, bool directory)
 {
 	struct vnode *v = kn->kn_hook;
 	bool fresh = v->v_mark.im_watch == NULL;
@@ -366,16 +385,34 @@ vnode_watch(struct kqueue *kq, struct knote *kn, uint32_t sfflags, bool director
 		return error;
 	if (!vnode_wants_above(sfflags, directory)) {
 		inotify_unset(kq, &v->v_above);
+		kn->kn_status &= (uint8_t)~KN_LOOK;
 		return 0;
 	}
 	/* A parent that must not be read is no error, but one that cannot be watched is. */
-	error = v->v_above.im_watch != NULL ? 0 : inotify_set_above(kq, &v->v_above, kn, fd);
+	error = v->v_above.im_watch != NULL ? 0 : vnode_set_above(kq, kn);
 	if (error != -ENOMEM && error != -ENOSPC)
 		return 0;
+	if (!vnode_wants_above(kn->kn_sfflags, directory))
+		kn->kn_status &= (uint8_t)~KN_LOOK;
 	if (fresh)
 		inotify_unset(kq, &v->v_mark);
 	else
 		inotify_set(kq, &v->v_mark, kn, fd, vnode_mask(kn->kn_sfflags, directory));
+	return error;
+}
+
+/* Arranges for sfflags to be told; 0 or -errno with everything as it was. */
+static int
+vnode_watch(struct kqueue *kq, struct knote *kn, uint32_t sfflags, bool directory)
+{
+	struct vnode *v = kn->kn_hook;
+	bool had = v->v_mount.mm_knote != NULL, revoke = (sfflags & NOTE_REVOKE) != 0;
+	int error = revoke ? mounts_set(kq, &v->v_mount, kn, (int)kn->kn_ident) : 0;
+
+	if (error == 0)
+		error = vnode_watch_file(kq, kn, sfflags, directory);
+	if (error < 0 ? revoke && !had : !revoke)
+		mounts_unset(kq, &v->v_mount);
 	return error;
 }
 
@@ -432,6 +469,7 @@ vnode_detach(struct kqueue *kq, struct knote *kn)
 	struct vnode *v = kn->kn_hook;
 
 	retry_stop(kq, kn);
+	mounts_unset(kq, &v->v_mount);
 	inotify_unset(kq, &v->v_above);
 	inotify_unset(kq, &v->v_mark);
 	mem_free(v);
@@ -475,6 +513,17 @@ vnode_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent
 	return true;
 }
 
+static bool
+vnode_look(struct kqueue *kq, struct knote *kn)
+{
+	const struct vnode *v = kn->kn_hook;
+	struct stat now;
+
+	if (vnode_stat(kn, &now) && now.st_nlink == 0 && v->v_nlink != 0)
+		vnode_note(kq, kn, IN_DELETE_SELF);
+	return false;
+}
+
 const struct filterops filter_vnode = {
 	.fo_fd = true,
 	.fo_attach = vnode_attach,
@@ -482,4 +531,5 @@ const struct filterops filter_vnode = {
 	.fo_note = vnode_note,
 	.fo_touch = vnode_touch,
 	.fo_event = vnode_event,
+	.fo_look = vnode_look,
 };

@@ -36,6 +36,13 @@ write_wait(struct kqueue *kq, struct knote *kn)
 	return false;
 }
 
+/* Whether there is a count of free space that a mark can be compared with. */
+static bool
+write_counts(int fd, enum fdkind kind)
+{
+	return kind == FD_PIPE || ((kind == FD_STREAM || kind == FD_DATAGRAM) && fdkind_unsent(fd) >= 0);
+}
+
 /* Whether this side can send no more. */
 static bool
 write_is_end(int fd, enum fdkind kind, uint32_t revents)
@@ -68,12 +75,26 @@ write_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent
 		kn->kn_status |= KN_PARKED;
 		return false;
 	}
-	out->data = fdkind_space(fd, kind);
+	out->data = (kn->kn_sfflags & (NOTE_NOCOUNT | NOTE_LOWAT)) == NOTE_NOCOUNT ? 1 :
+	    fdkind_space(fd, kind);
 	if (out->data == 0)
 		return false;
-	if ((kn->kn_sfflags & NOTE_LOWAT) != 0 && out->data < kn->kn_sdata)
+	if ((kn->kn_sfflags & NOTE_LOWAT) != 0 && out->data < kn->kn_sdata && write_counts(fd, kind))
 		return write_wait(kq, kn);
 	return true;
+}
+
+/* A change has epoll look again: the look that was due would tell the same twice. */
+static int
+write_touch(struct kqueue *kq, struct knote *kn, const struct kevent *kev)
+{
+	if ((kev->flags & EV_ADD) != 0 || kev->fflags != 0) {
+		kn->kn_sfflags = kev->fflags;
+		kn->kn_sdata = kev->data;
+	}
+	if ((kn->kn_status & KN_FILE) == 0)
+		retry_stop(kq, kn);
+	return 0;
 }
 
 static void
@@ -95,6 +116,7 @@ const struct filterops filter_write = {
 	.fo_fd = true,
 	.fo_file = write_attach_file,
 	.fo_detach = retry_stop,
+	.fo_touch = write_touch,
 	.fo_event = write_event,
 	.fo_delivered = write_delivered,
 	.fo_enable = write_enable,

@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The functions of aio(7).  What does not ask for SIGEV_KEVENT is passed on; an
- * operation that does is the business of source/aio.c.  In a static program these
- * cannot stand before the C library's, so only the shared library has them.
+ * operation that does is the business of source/aio.c.
+ *
+ * In a static program they can stand before the C library's only where that has the
+ * functions under other names, too (aio_beneath.h).  There an archive of their own, which
+ * comes after libkq.a, has them with KQ_AIO_BENEATH; in a program that is not static
+ * the same objects find the C library's as the shared library does, since before.c
+ * has aio_resolve() called.
  */
 #if KQ_INTERPOSE && KQ_INTERPOSE_STREAMS
 
 #include "../mem.h"
 #include "../source/aio.h"
+#include "aio_beneath.h"
 #include "next.h"
 
 #include <errno.h>
@@ -15,6 +21,7 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <sys/event.h>
+#include <time.h>
 
 /* How many aio_suspend() takes without allocating. */
 #define SUSPEND_STACK	128
@@ -42,9 +49,25 @@ static struct {
 	int	(*aio_suspend)(const struct aiocb *const *, int, const struct timespec *);
 	int	(*lio_listio)(int, struct aiocb *const *, int, struct sigevent *);
 	int	(*lio_listio64)(int, struct aiocb *const *, int, struct sigevent *);
-} next;
+} next = AIO_BENEATH;
 
-static struct aio_libc aio_next, aio_next64;
+static int64_t
+offset(const struct aiocb *cb)
+{
+	return cb->aio_offset;
+}
+
+#ifdef __GLIBC__
+static int64_t
+offset64(const struct aiocb *cb)
+{
+	return ((const struct aiocb64 *)(const void *)cb)->aio_offset;
+}
+#else
+#define offset64	offset
+#endif
+
+static struct aio_libc aio_next = AIO_BENEATH_LIBC(offset), aio_next64 = AIO_BENEATH_LIBC(offset64);
 
 void
 aio_resolve(void)
@@ -68,10 +91,12 @@ aio_resolve(void)
 		.error = next.aio_error,
 		.result = next.aio_return,
 		.suspend = next.aio_suspend,
+		.offset = offset,
 	};
 	aio_next64.read = next.aio_read64;
 	aio_next64.write = next.aio_write64;
 	aio_next64.fsync = next.aio_fsync64;
+	aio_next64.offset = offset64;
 }
 
 static int
@@ -99,23 +124,32 @@ start(const struct aio_libc *libc, enum aio_op op, struct aiocb *cb)
 	return result_of(error);
 }
 
+/* What is not ours goes to the C library, in the order that it must have. */
+static struct aiocb *
+passes(enum aio_op op, struct aiocb *cb)
+{
+	if (cb != NULL)
+		aio_passes(op, cb->aio_fildes);
+	return cb;
+}
+
 KQ_WRAPPER int
 aio_read(struct aiocb *cb)
 {
-	return asks_for_event(cb) ? start(&aio_next, AIO_READ, cb) : next.aio_read(cb);
+	return asks_for_event(cb) ? start(&aio_next, AIO_READ, cb) : next.aio_read(passes(AIO_READ, cb));
 }
 
 KQ_WRAPPER int
 aio_write(struct aiocb *cb)
 {
-	return asks_for_event(cb) ? start(&aio_next, AIO_WRITE, cb) : next.aio_write(cb);
+	return asks_for_event(cb) ? start(&aio_next, AIO_WRITE, cb) : next.aio_write(passes(AIO_WRITE, cb));
 }
 
 KQ_WRAPPER int
 aio_fsync(int op, struct aiocb *cb)
 {
 	if (!asks_for_event(cb) || (op != O_SYNC && op != O_DSYNC))
-		return next.aio_fsync(op, cb);
+		return next.aio_fsync(op, passes(AIO_SYNC, cb));
 	return start(&aio_next, op == O_SYNC ? AIO_SYNC : AIO_DSYNC, cb);
 }
 
@@ -141,6 +175,20 @@ aio_return(struct aiocb *cb)
 	return result < 0 ? result_of((int)result) : result;
 }
 
+/* All of a descriptor's, the C library's and those it does not know: the worst of both. */
+static int
+cancel_all(int fd)
+{
+	int result = next.aio_cancel(fd, NULL), ours;
+
+	if (result == -1)
+		return -1;
+	ours = aio_cancel_ours(fd, NULL);
+	if (result == AIO_ALLDONE || ours == AIO_NOTCANCELED)
+		return ours;
+	return result;
+}
+
 /* Its end, if that was it, is told at once. */
 KQ_WRAPPER int
 aio_cancel(int fd, struct aiocb *cb)
@@ -149,10 +197,12 @@ aio_cancel(int fd, struct aiocb *cb)
 	int result;
 
 	if (job == NULL)
-		return next.aio_cancel(fd, cb);
+		return cb == NULL ? cancel_all(fd) : next.aio_cancel(fd, cb);
 	/* In case it could not be started the C library does not know it. */
 	if (aio_status(job) != EINPROGRESS)
 		return AIO_ALLDONE;
+	if (aio_copy(job) == NULL)
+		return cb->aio_fildes == fd ? aio_cancel_ours(fd, job) : result_of(-EINVAL);
 	result = next.aio_cancel(fd, aio_copy(job));
 	if (result == AIO_CANCELED)
 		aio_status(job);
@@ -165,23 +215,88 @@ free_list(void *list)
 	mem_free(list);
 }
 
-/* With the C library's own aiocbs in place of the program's. */
+/*
+ * The list with the C library's own aiocbs in place of the program's.  Which kinds are
+ * under way, or 0: one has ended.
+ */
+#define SUSPEND_OURS	1
+#define SUSPEND_THEIRS	2
+
 static int
-suspend_copies(const struct aiocb *const list[], const struct aiocb **copies, int n,
-    const struct timespec *timeout)
+suspend_copies(const struct aiocb *const list[], const struct aiocb **copies, int n)
 {
 	struct aio_job *job;
+	int kinds = 0;
 
 	for (int i = 0; i < n; i++) {
 		copies[i] = list[i];
 		job = aio_find(list[i]);
-		if (job == NULL)
-			continue;
-		if (aio_status(job) != EINPROGRESS)
+		if (job != NULL && aio_status(job) != EINPROGRESS)
 			return 0;
-		copies[i] = aio_copy(job);
+		if (job != NULL)
+			copies[i] = aio_copy(job);
+		if (copies[i] != NULL)
+			kinds |= SUSPEND_THEIRS;
+		else if (job != NULL)
+			kinds |= SUSPEND_OURS;
 	}
-	return next.aio_suspend(copies, n, timeout);
+	return kinds;
+}
+
+static int64_t
+nanoseconds(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/*
+ * What io_uring does is waited for a while at a time: another thread may take its
+ * result.  (1 ms, later up to 16; where both kinds are waited for, each in its turn.)
+ */
+static int
+suspend_ours(const struct aiocb *const list[], const struct aiocb **copies, int n, int kinds,
+    const struct timespec *timeout)
+{
+	int64_t until = INT64_MAX, left = INT64_MAX, now = nanoseconds();
+	struct timespec slice = { 0, 1000000 };
+	int error;
+
+	if (timeout != NULL && timeout->tv_sec < INT32_MAX)
+		until = now + (int64_t)timeout->tv_sec * 1000000000 + timeout->tv_nsec;
+	for (; kinds != 0; kinds = suspend_copies(list, copies, n)) {
+		left = until - nanoseconds();
+		if (left <= 0)
+			return result_of(-EAGAIN);
+		if (left < slice.tv_nsec)
+			slice.tv_nsec = (long)left;
+		if ((kinds & SUSPEND_THEIRS) == 0)
+			error = aio_wait_ours(&slice);
+		else if (next.aio_suspend(copies, n, &slice) == 0)
+			return 0;
+		else
+			error = errno == EAGAIN ? 0 : -errno;
+		if (error < 0)
+			return result_of(error);
+		if (slice.tv_nsec < 16000000)
+			slice.tv_nsec *= 2;
+	}
+	return 0;
+}
+
+static int
+suspend(const struct aiocb *const list[], const struct aiocb **copies, int n,
+    const struct timespec *timeout)
+{
+	int kinds = suspend_copies(list, copies, n);
+
+	if (kinds == 0)
+		return 0;
+	if ((kinds & SUSPEND_OURS) == 0)
+		return next.aio_suspend(copies, n, timeout);
+	return suspend_ours(list, copies, n, kinds, timeout);
 }
 
 KQ_WRAPPER int
@@ -196,12 +311,12 @@ aio_suspend(const struct aiocb *const list[], int n, const struct timespec *time
 	if (!ours)
 		return next.aio_suspend(list, n, timeout);
 	if (n <= SUSPEND_STACK)
-		return suspend_copies(list, few, n, timeout);
+		return suspend(list, few, n, timeout);
 	many = mem_alloc((size_t)n * sizeof(*many));
 	if (many == NULL)
 		return result_of(-EAGAIN);
 	pthread_cleanup_push(free_list, many);
-	result = suspend_copies(list, many, n, timeout);
+	result = suspend(list, many, n, timeout);
 	pthread_cleanup_pop(1);
 	return result;
 }
@@ -215,9 +330,13 @@ list_start(const struct aio_libc *libc, int mode, struct aiocb *const list[], in
 
 	for (int i = 0; i < n && !ours; i++)
 		ours = asks_for_event(list[i]);
-	if (!ours || (mode != LIO_WAIT && mode != LIO_NOWAIT))
+	if (!ours || (mode != LIO_WAIT && mode != LIO_NOWAIT)) {
+		for (int i = 0; i < n; i++)
+			if (list[i] != NULL)
+				passes(list[i]->aio_lio_opcode == LIO_WRITE ? AIO_WRITE : AIO_READ, list[i]);
 		return otherwise(mode, list, n, event);
-	error = aio_start_list(libc, mode, list, n, event);
+	}
+	error = lio_start(libc, mode, list, n, event);
 	if (error == 0)
 		errno = saved;
 	return result_of(error);
@@ -233,7 +352,7 @@ list_start(const struct aio_libc *libc, int mode, struct aiocb *const list[], in
 KQ_WRAPPER int
 lio_listio(int mode, struct aiocb MEMBER list[restrict], int n, struct sigevent *restrict event)
 {
-	return list_start(&aio_next, mode, (struct aiocb *const *)list, n, event, next.lio_listio);
+	return list_start(&aio_next, mode, (const void *)(uintptr_t)list, n, event, next.lio_listio);
 }
 
 /* The same under their other names; an aiocb64 differs at the most in how wide its offset is. */
@@ -248,21 +367,21 @@ KQ_WRAPPER int
 aio_read64(AIOCB64 *cb)
 {
 	return asks_for_event(OTHER(cb)) ? start(&aio_next64, AIO_READ, OTHER(cb)) :
-	    next.aio_read64(OTHER(cb));
+	    next.aio_read64(passes(AIO_READ, OTHER(cb)));
 }
 
 KQ_WRAPPER int
 aio_write64(AIOCB64 *cb)
 {
 	return asks_for_event(OTHER(cb)) ? start(&aio_next64, AIO_WRITE, OTHER(cb)) :
-	    next.aio_write64(OTHER(cb));
+	    next.aio_write64(passes(AIO_WRITE, OTHER(cb)));
 }
 
 KQ_WRAPPER int
 aio_fsync64(int op, AIOCB64 *cb)
 {
 	if (!asks_for_event(OTHER(cb)) || (op != O_SYNC && op != O_DSYNC))
-		return next.aio_fsync64(op, OTHER(cb));
+		return next.aio_fsync64(op, passes(AIO_SYNC, OTHER(cb)));
 	return start(&aio_next64, op == O_SYNC ? AIO_SYNC : AIO_DSYNC, OTHER(cb));
 }
 

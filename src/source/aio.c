@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
+ * io_uring tells by its descriptor, which is an item of the queue's (aio_uring.c).
+ *
  * The C library tells that an operation has ended by calling aio_called() in a
  * thread that it makes for that.  It may be that this comes late, or never for
  * want of a thread: who asks for the status, or calls kevent(), finds out, too.
@@ -11,7 +13,7 @@
  * This file is compiled without the thread sanitizer, which knows nothing of
  * threads that the C library makes for itself.
  */
-#include "aio.h"
+#include "aio_uring.h"
 
 #include "../bell.h"
 #include "../filter.h"
@@ -32,35 +34,9 @@
 /* What a queue may be asked for with an operation. */
 #define AIO_FLAGS	(EV_ONESHOT | EV_CLEAR | EV_DISPATCH)
 
-/* j_state.  A job with none but AIO_DONE and AIO_LIST is free. */
-#define AIO_HELD	0x01u	/* its result was not taken; of a list: any's */
-#define AIO_CALLING	0x02u	/* the C library is to call aio_called() */
-#define AIO_KNOTE	0x04u	/* there is a knote */
-#define AIO_POSTED	0x08u	/* is in kq_aio */
-#define AIO_DONE	0x10u	/* has ended, and that was told */
-#define AIO_LIST	0x20u	/* stands for a list of others */
-#define AIO_STARTING	0x40u	/* the C library may not have it yet */
-#define AIO_BUSY	(AIO_HELD | AIO_CALLING | AIO_KNOTE | AIO_POSTED | AIO_STARTING)
-
-/* (i) does not change while the job is busy, (a) atomic, (k) the queue's lock. */
-struct aio_job {
-	struct aio_job	*j_next;	/* of its chain, for ever */
-	_Atomic uintptr_t j_key;	/* (a) the program's aiocb, or list; 0: not to be found */
-	_Atomic uint32_t j_state;	/* (a) */
-	uint32_t	j_slot;		/* (k) of its knote */
-	struct kqueue	*j_kq;		/* (i) whose that is */
-	struct aio_job	*j_list;	/* (i) what it is part of, or NULL */
-	struct aio_job	*j_posted;	/* the next in kq_aio */
-	_Atomic uint32_t j_left;	/* (a) of a list: how many have not ended ... */
-	_Atomic uint32_t j_members;	/* (a) ... and how many results were not taken; and 1 at first */
-	int		j_error;	/* (i) it could not be started */
-	struct sigevent	j_event;	/* (i) what the program asked for */
-	struct aiocb	j_cb;		/* the C library's */
-};
-
 static _Atomic(struct aio_job *) aio_chains[AIO_CHAINS];
 static struct lock aio_lock;		/* taking a free job */
-static const struct aio_libc *_Atomic aio_libc;
+const struct aio_libc *_Atomic aio_libc;
 
 static _Atomic(struct aio_job *) *
 aio_chain(uintptr_t key)
@@ -68,7 +44,7 @@ aio_chain(uintptr_t key)
 	return &aio_chains[(key >> 4 ^ key >> 14) % AIO_CHAINS];
 }
 
-static struct aio_job *
+struct aio_job *
 aio_lookup(uintptr_t key, uint32_t list)
 {
 	struct aio_job *job;
@@ -93,17 +69,17 @@ aio_find(const struct aiocb *cb)
 struct aiocb *
 aio_copy(struct aio_job *job)
 {
-	return &job->j_cb;
+	return job->j_ring ? NULL : &job->j_cb;
 }
 
-static void
+void
 aio_release(struct aio_job *job, uint32_t bits)
 {
 	atomic_fetch_and(&job->j_state, ~bits);
 }
 
 /* A free job that nobody can find yet; NULL: no memory. */
-static struct aio_job *
+struct aio_job *
 aio_new(uintptr_t key, uint32_t state)
 {
 	_Atomic(struct aio_job *) *chain = aio_chain(key);
@@ -123,6 +99,7 @@ aio_new(uintptr_t key, uint32_t state)
 	lock_drop(&aio_lock);
 	if (job != NULL) {
 		job->j_list = NULL;
+		job->j_ring = false;
 		job->j_error = 0;
 		atomic_store(&job->j_left, 1);
 		atomic_store(&job->j_members, 1);
@@ -151,7 +128,7 @@ aio_ring(struct kqueue *kq)
 	errno = saved;
 }
 
-static void
+void
 aio_post(struct aio_job *job)
 {
 	struct kqueue *kq = job->j_kq;
@@ -168,7 +145,7 @@ aio_post(struct aio_job *job)
 }
 
 /* A notification that is not ours, as the C library would have made it. */
-static void
+void
 aio_notify(const struct sigevent *event)
 {
 	siginfo_t info;
@@ -186,20 +163,8 @@ aio_notify(const struct sigevent *event)
 	}
 }
 
-/* One of a list has ended; or all are started, for which one more was counted. */
-static void
-aio_list_counts(struct aio_job *list, bool notify)
-{
-	if (atomic_fetch_sub(&list->j_left, 1) != 1)
-		return;
-	atomic_fetch_or(&list->j_state, AIO_DONE);
-	aio_post(list);
-	if (notify)
-		aio_notify(&list->j_event);
-}
-
 /* It has ended: the first to notice tells. */
-static void
+void
 aio_end(struct aio_job *job)
 {
 	struct aio_job *list = job->j_list;
@@ -208,7 +173,7 @@ aio_end(struct aio_job *job)
 		return;
 	aio_post(job);
 	if (list != NULL)
-		aio_list_counts(list, true);
+		lio_counts(list, true);
 }
 
 static void
@@ -228,7 +193,9 @@ aio_error_of(const struct aio_job *job)
 {
 	if ((atomic_load(&job->j_state) & (AIO_STARTING | AIO_DONE)) == AIO_STARTING)
 		return EINPROGRESS;
-	return job->j_error != 0 ? job->j_error : aio_libc->error(&job->j_cb);
+	if (job->j_error != 0)
+		return job->j_error;
+	return job->j_ring ? aio_uring_status(job) : aio_libc->error(&job->j_cb);
 }
 
 int
@@ -236,6 +203,10 @@ aio_status(struct aio_job *job)
 {
 	int error = aio_error_of(job);
 
+	if (error == EINPROGRESS && job->j_ring) {
+		aio_uring_reap();
+		error = aio_error_of(job);
+	}
 	if (error != EINPROGRESS)
 		aio_end(job);
 	return error;
@@ -245,7 +216,7 @@ aio_status(struct aio_job *job)
  * Its knote goes, if it has one.  Where a handler has interrupted the library,
  * the next kevent() does it (aio_taken).
  */
-static void
+void
 aio_unregister(struct aio_job *job)
 {
 	struct kqueue *kq = job->j_kq;
@@ -263,17 +234,6 @@ aio_unregister(struct aio_job *job)
 	kqueue_leave(kq);
 }
 
-/* A result less to take from a list: with the last one it goes. */
-static void
-aio_list_member_goes(struct aio_job *list)
-{
-	if (atomic_fetch_sub(&list->j_members, 1) != 1)
-		return;
-	atomic_store(&list->j_key, 0);
-	aio_unregister(list);
-	aio_release(list, AIO_HELD);
-}
-
 ssize_t
 aio_take_result(struct aio_job *job)
 {
@@ -285,18 +245,21 @@ aio_take_result(struct aio_job *job)
 	if (error == EINPROGRESS || key == 0 ||
 	    !atomic_compare_exchange_strong(&job->j_key, &key, 0))
 		return -EINVAL;
-	result = job->j_error != 0 ? -1 : aio_libc->result(&job->j_cb);
+	if (job->j_error != 0)
+		result = -1;
+	else
+		result = job->j_ring ? aio_uring_result(job) : aio_libc->result(&job->j_cb);
 	aio_unregister(job);
 	aio_release(job, AIO_HELD);
 	if (list != NULL)
-		aio_list_member_goes(list);
+		lio_member_goes(list);
 	return error != 0 ? -error : result;
 }
 
 /* Starting. */
 
 /* Registers what *event asks for; the caller may not be cancelled.  0 or -errno. */
-static int
+int
 aio_register(struct aio_job *job, const struct sigevent *event, uintptr_t ident, short filter)
 {
 	struct kevent kev = {
@@ -335,6 +298,9 @@ aio_check(enum aio_op op, const struct aiocb *cb)
 	    (op == AIO_READ && (mode & O_ACCMODE) == O_WRONLY) ||
 	    (op == AIO_WRITE && (mode & O_ACCMODE) == O_RDONLY))
 		return -EBADF;
+	if ((op == AIO_READ || op == AIO_WRITE) && aio_libc->offset(cb) < 0 &&
+	    lseek(cb->aio_fildes, 0, SEEK_CUR) != -1)
+		return -EINVAL;
 	return 0;
 }
 
@@ -358,6 +324,7 @@ aio_submit(struct aio_job *job, enum aio_op op)
 	const struct aio_libc *libc = aio_libc;
 	int result = -1;
 
+	aio_uring_passes(op, job->j_cb.aio_fildes);
 	switch (op) {
 	case AIO_READ:
 		result = libc->read(&job->j_cb);
@@ -389,10 +356,23 @@ aio_fill(struct aio_job *job, const struct aiocb *cb)
 }
 
 /*
+ * Whether io_uring does it.  Not if somebody is to get a signal or a thread when it
+ * ends: nobody would be there to see to that.
+ */
+static bool
+aio_uses_ring(struct aio_job *job, enum aio_op op, const struct aiocb *cb, const struct aio_job *list)
+{
+	int notify = job->j_event.sigev_notify;
+
+	return (notify == SIGEV_KEVENT || notify == SIGEV_NONE) && (list == NULL || list->j_ring) &&
+	    aio_uring_suits(job, op, cb);
+}
+
+/*
  * Starts it, as part of list unless that is NULL.  keep: if it cannot be started,
  * the error is kept for who asks.
  */
-static int
+int
 aio_begin(enum aio_op op, struct aiocb *cb, struct aio_job *list, bool keep)
 {
 	struct aio_job *job;
@@ -406,6 +386,8 @@ aio_begin(enum aio_op op, struct aiocb *cb, struct aio_job *list, bool keep)
 		return -EAGAIN;
 	aio_fill(job, cb);
 	error = aio_check(op, cb);
+	if (error == 0)
+		job->j_ring = aio_uses_ring(job, op, cb, list);
 	if (error == 0 && job->j_event.sigev_notify == SIGEV_KEVENT)
 		error = aio_register(job, &job->j_event, (uintptr_t)cb, EVFILT_AIO);
 	if (error < 0)
@@ -417,7 +399,11 @@ aio_begin(enum aio_op op, struct aiocb *cb, struct aio_job *list, bool keep)
 	}
 	atomic_fetch_or(&job->j_state, AIO_CALLING);
 	atomic_store(&job->j_key, (uintptr_t)cb);
-	error = aio_submit(job, op);
+	error = job->j_ring ? aio_uring_start(job) : -ENOSYS;
+	if (error == -ENOSYS) {
+		job->j_ring = false;
+		error = aio_submit(job, op);
+	}
 	if (error == 0) {
 		aio_release(job, AIO_STARTING);
 		return 0;
@@ -439,11 +425,12 @@ fail:
 		aio_release(job, AIO_HELD);
 	}
 	aio_release(job, AIO_STARTING);
+	aio_uring_rest();
 	return error;
 }
 
 /* A child that has no queue of its own has no memory of its own either. */
-static bool
+bool
 aio_no_queue(const struct aio_libc *libc)
 {
 	kqueue_enter(-1);
@@ -457,121 +444,6 @@ aio_start(const struct aio_libc *libc, enum aio_op op, struct aiocb *cb)
 	return aio_no_queue(libc) ? -EBADF : aio_begin(op, cb, NULL, false);
 }
 
-/* Lists. */
-
-/* What stands for the list, or NULL: there is nobody to tell.  0 or -errno. */
-static int
-aio_list_new(struct aiocb *const list[], const struct sigevent *event, struct aio_job **made)
-{
-	struct aio_job *job;
-	int error = 0;
-
-	*made = NULL;
-	if (event == NULL || event->sigev_notify == SIGEV_NONE)
-		return 0;
-	/* That thread would have to be made by us, should all have ended by now. */
-	if (event->sigev_notify == SIGEV_THREAD)
-		return -EINVAL;
-	if (event->sigev_notify == SIGEV_KEVENT && aio_lookup((uintptr_t)list, AIO_LIST) != NULL)
-		return -EINVAL;
-	job = aio_new((uintptr_t)list, AIO_HELD | AIO_LIST);
-	if (job == NULL)
-		return -EAGAIN;
-	job->j_event = *event;
-	if (event->sigev_notify == SIGEV_KEVENT)
-		error = aio_register(job, event, (uintptr_t)list, EVFILT_LIO);
-	if (error < 0) {
-		aio_release(job, AIO_HELD);
-		return error;
-	}
-	atomic_store(&job->j_key, (uintptr_t)list);
-	*made = job;
-	return 0;
-}
-
-/* Whether all have ended that were started. */
-static bool
-aio_list_ended(struct aiocb *const list[], int n)
-{
-	struct aio_job *job;
-
-	for (int i = 0; i < n; i++)
-		if ((job = aio_find(list[i])) != NULL && aio_status(job) == EINPROGRESS)
-			return false;
-	return true;
-}
-
-/* 0 or -errno; EIO: one has failed. */
-static int
-aio_list_wait(struct aiocb *const list[], int n)
-{
-	const struct aiocb *one;
-	struct aio_job *job;
-	int error = 0;
-
-	while (!aio_list_ended(list, n))
-		for (int i = 0; i < n; i++) {
-			job = aio_find(list[i]);
-			if (job == NULL || aio_status(job) != EINPROGRESS)
-				continue;
-			one = &job->j_cb;
-			if (aio_libc->suspend(&one, 1, NULL) == -1)
-				return -errno;
-		}
-	for (int i = 0; i < n; i++)
-		if (list[i] != NULL && list[i]->aio_lio_opcode != LIO_NOP &&
-		    (job = aio_find(list[i])) != NULL && aio_status(job) != 0)
-			error = -EIO;
-	return error;
-}
-
-static int
-aio_list_begin(struct aiocb *const list[], int n, struct aio_job *job)
-{
-	int failed = 0, error;
-
-	for (int i = 0; i < n; i++) {
-		if (list[i] == NULL || list[i]->aio_lio_opcode == LIO_NOP)
-			continue;
-		if (list[i]->aio_lio_opcode == LIO_READ)
-			error = aio_begin(AIO_READ, list[i], job, true);
-		else if (list[i]->aio_lio_opcode == LIO_WRITE)
-			error = aio_begin(AIO_WRITE, list[i], job, true);
-		else
-			error = -EINVAL;
-		if (error == -EAGAIN)
-			failed = -EAGAIN;
-		else if (error < 0 && failed == 0)
-			failed = -EIO;
-	}
-	return failed;
-}
-
-int
-aio_start_list(const struct aio_libc *libc, int mode, struct aiocb *const list[], int n,
-    const struct sigevent *event)
-{
-	struct aio_job *job;
-	int error, waited;
-
-	if (aio_no_queue(libc))
-		return -EBADF;
-	error = aio_list_new(list, mode == LIO_WAIT ? NULL : event, &job);
-	if (error < 0)
-		return error;
-	error = aio_list_begin(list, n, job);
-	if (mode == LIO_WAIT) {
-		waited = aio_list_wait(list, n);
-		return error == 0 ? waited : error;
-	}
-	if (job != NULL) {
-		/* What was never to be done is no news, as on FreeBSD. */
-		aio_list_counts(job, atomic_load(&job->j_members) > 1);
-		aio_list_member_goes(job);
-	}
-	return error;
-}
-
 /* Knotes. */
 
 void
@@ -581,6 +453,8 @@ aio_attach(struct kqueue *kq, struct knote *kn)
 
 	job->j_kq = kq;
 	job->j_slot = kn->kn_slot;
+	if (job->j_ring && aio_uring_join(kq) < 0)
+		job->j_ring = false;
 	atomic_fetch_or(&job->j_state, AIO_KNOTE);
 }
 
@@ -613,6 +487,46 @@ aio_taken(const struct knote *kn)
 	return (atomic_load(&job->j_state) & AIO_HELD) == 0;
 }
 
+int
+aio_cancel_ours(int fd, struct aio_job *job)
+{
+	return job == NULL ? aio_uring_cancel_all(fd) : aio_uring_cancel(job);
+}
+
+int
+aio_wait_ours(const struct timespec *timeout)
+{
+	return aio_uring_wait(timeout);
+}
+
+void
+aio_passes(enum aio_op op, int fd)
+{
+	aio_uring_passes(op, fd);
+}
+
+_Atomic bool aio_uring_used;
+
+unsigned
+aio_count_results(void)
+{
+	return aio_uring_results();
+}
+
+void
+aio_free(struct kqueue *kq)
+{
+	aio_report(kq);
+	aio_uring_leave(kq);
+}
+
+void
+aio_report_ring(struct kqueue *kq)
+{
+	aio_uring_reap();
+	aio_report(kq);
+}
+
 void
 aio_report(struct kqueue *kq)
 {
@@ -632,4 +546,5 @@ aio_fork_child(void)
 	for (int i = 0; i < AIO_CHAINS; i++)
 		atomic_store(&aio_chains[i], NULL);
 	atomic_store(&aio_lock.lk_word, 0);
+	aio_uring_fork_child();
 }

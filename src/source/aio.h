@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Asynchronous operations with SIGEV_KEVENT, on the C library's own AIO.
+ * Asynchronous operations with SIGEV_KEVENT: on io_uring (aio_uring.c) where it can
+ * be had and does the same, else on the C library's own AIO.
  *
  * The C library gets a copy of the program's aiocb, which has SIGEV_THREAD and
  * a function of ours instead: so the program's own stays as it is, and what it
@@ -10,6 +11,7 @@
 #define KQ_AIO_H
 
 #include <aio.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -26,6 +28,7 @@ struct aio_libc {
 	int	(*error)(const struct aiocb *);
 	ssize_t	(*result)(struct aiocb *);
 	int	(*suspend)(const struct aiocb *const *, int, const struct timespec *);
+	int64_t	(*offset)(const struct aiocb *);	/* the width of off_t differs */
 };
 
 /* What is to be done. */
@@ -41,7 +44,7 @@ int	aio_start(const struct aio_libc *libc, enum aio_op op, struct aiocb *cb);
  * The same for a list as lio_listio() has it, in which somebody asks for an
  * event.  With LIO_WAIT a cancellation point.
  */
-int	aio_start_list(const struct aio_libc *libc, int mode, struct aiocb *const list[], int n,
+int	lio_start(const struct aio_libc *libc, int mode, struct aiocb *const list[], int n,
 	    const struct sigevent *event);
 
 /*
@@ -51,8 +54,18 @@ int	aio_start_list(const struct aio_libc *libc, int mode, struct aiocb *const li
  */
 struct aio_job *aio_find(const struct aiocb *cb);
 
-/* What the C library has instead of the program's aiocb. */
+/* What the C library has instead of the program's aiocb; NULL: io_uring has it. */
 struct aiocb *aio_copy(struct aio_job *job);
+
+/*
+ * As aio_cancel(3) and aio_suspend(3) of what io_uring has.  cancel: job is NULL for all
+ * of a descriptor's.  wait: for at most that long, perhaps less; 0 or -errno.
+ */
+int	aio_cancel_ours(int fd, struct aio_job *job);
+int	aio_wait_ours(const struct timespec *timeout);
+
+/* The C library is about to do an operation of the program's that asks for no event. */
+void	aio_passes(enum aio_op op, int fd);
 
 /* EINPROGRESS, or how it ended: then its event is there, too. */
 int	aio_status(struct aio_job *job);
@@ -69,6 +82,25 @@ bool	aio_ended(const struct knote *kn, int *error);
 
 /* Whether its result was taken, so that there is nothing to tell any more. */
 bool	aio_taken(const struct knote *kn);
+
+/* The queue is ending; with its lock held. */
+void	aio_free(struct kqueue *kq);
+
+/* io_uring has results; with the queue's lock held. */
+void	aio_report_ring(struct kqueue *kq);
+
+/*
+ * How many results of io_uring's there were so far of what this thread has started:
+ * each may have interrupted a wait of its, with EINTR.
+ */
+extern _Atomic bool aio_uring_used;	/* ever, in this process */
+unsigned aio_count_results(void);
+
+static inline unsigned
+aio_results(void)
+{
+	return atomic_load_explicit(&aio_uring_used, memory_order_relaxed) ? aio_count_results() : 0;
+}
 
 /* Operations have ended (kq_aio): has knote_note(kq, kn, 0) called for each. */
 void	aio_report(struct kqueue *kq);

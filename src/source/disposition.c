@@ -43,12 +43,12 @@ static struct {
 
 _Atomic uint64_t disposition_watched;
 _Atomic uint64_t disposition_stood_in;
+static _Atomic uint64_t stood_aside;	/* for a moment the kernel holds SIG_IGN itself */
 
 static struct lock lock;
 static _Atomic pid_t process;		/* whose dispositions are in the books */
 
-static _Thread_local volatile unsigned silent, silent_asked;
-static _Thread_local volatile bool loud;
+_Thread_local struct disposition_ran disposition_ran;
 
 static disposition_handler on_ignored, on_signal;
 
@@ -299,12 +299,20 @@ disposition_refresh(int signo)
 	struct sigaction now;
 	uint64_t mask;
 
+	atomic_fetch_and(&stood_aside, ~disposition_bit(signo));
 	sigaction_next(signo, NULL, &now);
 	if (is_ours(&now) || stand_in(signo, &now) == NULL)
 		return;
 	mask = section_enter();
 	adopt(signo);
 	section_leave(mask);
+}
+
+void
+disposition_return(int signo)
+{
+	if ((atomic_load(&stood_aside) & disposition_bit(signo)) != 0)
+		disposition_refresh(signo);
 }
 
 void
@@ -414,14 +422,45 @@ take_default(int signo)
 	change_mask(SIG_SETMASK, mask);
 }
 
+/*
+ * A process in the background uses the terminal.  The kernel has asked whether
+ * the signal is ignored: then it sends none, and fails the call or lets it
+ * pass.  Our handler made it send one, after which the call is begun again and
+ * asks again, for ever if that goes on.  So the kernel is given the true answer,
+ * until the queues that are rung look.  Nothing was to come, so it does not count.
+ */
+NOINLINE static void
+stand_aside(int signo)
+{
+	struct sigaction now;
+	bool locked = mine();
+	uint64_t mask = 0;
+
+	if (locked)
+		mask = section_enter();
+	current(signo, &now);
+	if (now.sa_handler == SIG_IGN) {
+		sigaction_next(signo, &now, NULL);
+		if (locked)
+			atomic_fetch_or(&stood_aside, disposition_bit(signo));
+	}
+	if (locked) {
+		section_leave(mask);
+		sigaction_ring(signo);
+	}
+}
+
 static void
 on_ignored(int signo, siginfo_t *info, void *context)
 {
 	int saved = errno;
 
 	(void)context;
-	disposition_arrived(signo);
-	silent++;
+	disposition_ran.silent++;
+	if ((signo == SIGTTIN || signo == SIGTTOU) && info->si_code == SI_KERNEL)
+		stand_aside(signo);
+	else
+		disposition_arrived(signo);
 	/* A fault cannot be ignored: the instruction would be tried again for ever. */
 	if (is_fault(signo) && info->si_code > 0)
 		take_default(signo);
@@ -467,29 +506,11 @@ on_signal(int signo, siginfo_t *info, void *context)
 	errno = saved;
 	if (!is_handler(program.handler))
 		return;
-	loud = true;
+	disposition_ran.loud = true;
 	if ((program.flags & SA_SIGINFO) != 0)
 		((disposition_handler *)program.handler)(signo, info, context);
 	else
 		((sighandler_t)program.handler)(signo);
-}
-
-/* Both kinds of handler may run during one wait; then the wait was not undisturbed. */
-unsigned
-disposition_silent(void)
-{
-	if (loud) {
-		loud = false;
-		silent = silent_asked;
-	}
-	silent_asked = silent;
-	return silent;
-}
-
-bool
-disposition_loud(void)
-{
-	return loud;
 }
 
 /* What the child of a vfork() has set itself, or posix_spawn() for it, is not ours and stays. */
@@ -566,6 +587,7 @@ disposition_fork_child(void)
 
 	atomic_store(&lock.lk_word, 0);
 	atomic_store(&disposition_stood_in, 0);
+	atomic_store(&stood_aside, 0);
 	atomic_store(&process, 0);
 	for (int signo = 1; signo <= DISPOSITION_SIGNALS; signo++) {
 		if ((watched & disposition_bit(signo)) == 0)

@@ -10,6 +10,7 @@
  *	a handler				ours, with its mask and flags
  *	SIG_IGN					ours, with SA_RESTART
  *	SIG_IGN for SIGCHLD			that: children are to be reaped by the kernel
+ *	SIG_IGN for SIGTTIN and SIGTTOU		ours, and for a moment that, when a terminal asks
  *	SIG_DFL, if that ignores		ours, with SA_RESTART
  *	SIG_DFL, if that stops			ours, which then stops the process
  *	SIG_DFL, if that ends			that: nobody is left to be told
@@ -48,6 +49,9 @@ void	disposition_release(int signo);
 /* The program may have set a disposition without our seeing it: stands in for that one. */
 void	disposition_refresh(int signo);
 
+/* The same if our handler has stood aside for what the kernel had to do with the true one. */
+void	disposition_return(int signo);
+
 /* How often the signal has come while it was watched. */
 int64_t	disposition_count(int signo);
 
@@ -75,9 +79,12 @@ void	disposition_take_back(const struct disposition_lent *lent);
 /* For a child that has our memory: if sa is what its kernel holds and stands in for SIG_IGN, makes both that. */
 void	disposition_bequeath(int signo, struct sigaction *sa);
 
-/* As for sigaction_silent(). */
-unsigned disposition_silent(void);
-bool	disposition_loud(void);
+/* What ran in this thread: our handler alone; the program's for a watched signal. */
+struct disposition_ran {
+	volatile unsigned silent;	/* how often */
+	volatile bool	loud;		/* since a wait began */
+};
+extern _Thread_local struct disposition_ran disposition_ran;
 
 /* As for sigaction_fork_child(). */
 void	disposition_fork_child(void);

@@ -25,6 +25,12 @@
 /* enum in the kernel's tcp_states.h, which is not for programs. */
 #define TCP_STATE_CLOSE	7
 
+/* How often data are sent again at least before a connection times out, and surely not yet. */
+#define RETRANSMITS_MANY	8
+#define RETRANSMITS_FEW		3
+
+#define CLOCK_SLACK	50	/* milliseconds: the kernel rounds to its ticks */
+
 static enum fdkind
 fdkind_of_socket(int fd)
 {
@@ -36,7 +42,7 @@ fdkind_of_socket(int fd)
 	return type == SOCK_STREAM ? FD_STREAM : FD_DATAGRAM;
 }
 
-/* eventfd and timerfd have no type of their own; their link in /proc says what they are. */
+/* eventfd and its like have no type of their own; their link in /proc says what they are. */
 static enum fdkind
 fdkind_of_anonymous(int fd)
 {
@@ -50,7 +56,14 @@ fdkind_of_anonymous(int fd)
 	name[n] = '\0';
 	if (strcmp(name, "anon_inode:[eventfd]") == 0 || strcmp(name, "anon_inode:[timerfd]") == 0)
 		return FD_COUNTER;
-	return FD_OTHER;
+	return strcmp(name, "anon_inode:inotify") == 0 ? FD_BYTES : FD_OTHER;
+}
+
+/* One that was hung up knows no more than that it fails. */
+static bool
+fdkind_is_terminal(int fd)
+{
+	return isatty(fd) || errno == EIO;
 }
 
 enum fdkind
@@ -72,8 +85,8 @@ fdkind_of(int fd)
 		kind = FD_REGULAR;
 	else if (S_ISDIR(st.st_mode))
 		kind = FD_DIRECTORY;
-	else if (S_ISCHR(st.st_mode) && isatty(fd))
-		kind = FD_TTY;
+	else if (S_ISCHR(st.st_mode) && fdkind_is_terminal(fd))
+		kind = FD_BYTES;
 	else if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
 		kind = FD_DEVICE;
 	else
@@ -109,6 +122,16 @@ fdkind_readable(int fd)
 		errno = saved;
 	}
 	return n;
+}
+
+int64_t
+fdkind_offset(int fd)
+{
+	int saved = errno;
+	int64_t offset = lseek(fd, 0, SEEK_CUR);
+
+	errno = saved;
+	return offset;
 }
 
 /* FIONREAD would tell it in one call, but as an int: wrong from 2 GiB on, and 0 at 4 GiB. */
@@ -237,13 +260,63 @@ fdkind_unconnected(uint32_t revents)
 	return (revents & (POLLHUP | POLLRDHUP | POLLERR)) == POLLHUP;
 }
 
+static int64_t
+fdkind_option(int fd, int level, int name)
+{
+	socklen_t size = sizeof(int);
+	int value = 0;
+
+	return getsockopt(fd, level, name, &value, &size) == -1 ? 0 : value;
+}
+
+/*
+ * What was asked of an idle or full peer had no answer, or a reset.  It timed out
+ * if it was asked as often, or waited for as long, as the socket allows.
+ */
+static bool
+fdkind_probed_in_vain(int fd, const struct tcp_info *info)
+{
+	int64_t limit = fdkind_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), due = limit, alive;
+
+	if (limit == 0 && info->tcpi_probes < fdkind_option(fd, IPPROTO_TCP, TCP_KEEPCNT))
+		return false;
+	if (fdkind_option(fd, SOL_SOCKET, SO_KEEPALIVE) != 0) {
+		alive = 1000 * (fdkind_option(fd, IPPROTO_TCP, TCP_KEEPIDLE) +
+		    info->tcpi_probes * fdkind_option(fd, IPPROTO_TCP, TCP_KEEPINTVL));
+		due = alive > due ? alive : due;
+	}
+	return (int64_t)info->tcpi_last_ack_recv + CLOCK_SLACK >= due;
+}
+
+/*
+ * A connection broke: how?  When data have been sent again, each time after twice
+ * as long as before, a limit of the socket's own must be in sight.  The
+ * system's limit is 15 times or, where it is set so, a few: then it is not told.
+ */
+static int
+fdkind_broken(int fd, const struct tcp_info *info)
+{
+	int64_t limit;
+
+	if (info->tcpi_retransmits == 0 && info->tcpi_probes == 0)
+		return ECONNRESET;
+	if (info->tcpi_retransmits == 0)
+		return fdkind_probed_in_vain(fd, info) ? ETIMEDOUT : ECONNRESET;
+	limit = fdkind_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT);
+	if (limit != 0)
+		return (int64_t)info->tcpi_rto * 2 / 1000 >= limit ? ETIMEDOUT : ECONNRESET;
+	if (info->tcpi_retransmits >= RETRANSMITS_MANY)
+		return ETIMEDOUT;
+	return info->tcpi_retransmits < RETRANSMITS_FEW ? ECONNRESET : 0;
+}
+
 /*
  * SO_ERROR would take the error from the program, and so would a read.  What
  * the connection went through tells it as well: an error that nobody has taken
  * shows as POLLERR on a socket in state CLOSE.
  */
 static int
-fdkind_tcp_error(const struct tcp_info *info)
+fdkind_tcp_error(int fd, const struct tcp_info *info)
 {
 	bool connected = info->tcpi_rtt != 0 || info->tcpi_bytes_acked != 0 ||
 	    info->tcpi_bytes_received != 0;
@@ -251,8 +324,7 @@ fdkind_tcp_error(const struct tcp_info *info)
 	if (info->tcpi_state != TCP_STATE_CLOSE)
 		return 0;
 	if (connected)
-		return info->tcpi_probes != 0 || info->tcpi_retransmits != 0 ?
-		    ETIMEDOUT : ECONNRESET;
+		return fdkind_broken(fd, info);
 	if (info->tcpi_segs_in != 0)
 		return ECONNREFUSED;
 	return info->tcpi_total_retrans != 0 ? ETIMEDOUT : EHOSTUNREACH;
@@ -268,7 +340,7 @@ fdkind_socket_error(int fd, uint32_t revents)
 	if ((revents & (POLLERR | POLLHUP)) != (POLLERR | POLLHUP))
 		return 0;
 	if (fdkind_tcp_info(fd, &info))
-		error = fdkind_tcp_error(&info);
+		error = fdkind_tcp_error(fd, &info);
 	else if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX)
 		error = ECONNRESET;
 	errno = saved;

@@ -11,7 +11,7 @@ enum fdkind {
 	FD_STREAM,	/* connected or listening socket */
 	FD_DATAGRAM,	/* socket that keeps the borders of messages */
 	FD_PIPE,	/* pipe, FIFO */
-	FD_TTY,
+	FD_BYTES,	/* terminal, inotify: counted as well */
 	FD_COUNTER,	/* eventfd, timerfd: reads give 8 bytes */
 	FD_QUEUE,	/* a queue of ours */
 	FD_REGULAR,
@@ -28,6 +28,9 @@ uint32_t fdkind_poll(int fd);
 
 /* Bytes that can be read, by FIONREAD; -EBADF: nothing is open there; else -errno: it does not say. */
 int64_t	fdkind_readable(int fd);
+
+/* The offset of a regular file. */
+int64_t	fdkind_offset(int fd);
 
 /* Size less offset of a regular file; may be negative. */
 int64_t	fdkind_file_left(int fd);

@@ -11,12 +11,17 @@
  * and a later one waits until we take it.
  *
  * A mount's number is free as soon as it is unmounted, and the next mount gets
- * it.  So a mount is known by its number and by what is mounted where.
+ * it.  So a mount is known by its number and by what is mounted where.  But one
+ * that was detached while files in it are open keeps its number as long as they
+ * are: that no mount has it says that such a file's is gone.
  *
  * What came and went between two looks leaves no trace but the news itself.  A
  * change of options is news, too, but can be seen.
  *
  * The table may change between two read()s: then it is read again.
+ *
+ * To open the table and read it takes as long as a hundred registrations: after
+ * the last mark it is kept, as long as no filter wants the name space of then.
  *
  * Nothing is allocated while waiting, however many mounts come: the table is
  * kept as sums of hashes, by number.  Numbers are small, so two mounts hardly
@@ -27,13 +32,17 @@
 #include "../hidden.h"
 #include "../kqueue.h"
 #include "../mem.h"
+#include "procfs.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -43,13 +52,16 @@
 #define MOUNTS_LOOKS	16	/* at a table that changes all the time */
 #define MOUNTS_LEAST	8192u	/* sums */
 #define MOUNTS_MOST	131072u	/* more than a name space may have mounts, by default */
+#define MOUNTS_NONE	UINT32_MAX	/* no mount's number */
 
 struct mounts {
 	_Atomic int	m_file;		/* is asked for news, and read */
 	_Atomic int	m_wake;		/* is in m_ep */
 	_Atomic int	m_ep;		/* is in the queue's epoll while m_watched */
 	bool		m_watched;
+	ino_t		m_space;	/* the name space's number */
 	uint32_t	m_knotes;	/* the first knote's slot, chained by kn_aux */
+	struct mounts_mark *m_marks;	/* the first */
 	uint32_t	m_size;		/* a power of two */
 	uint64_t	*m_sums;	/* what was mounted, by number */
 	uint64_t	*m_next;	/* the same, while it is read */
@@ -250,10 +262,18 @@ mounts_look(struct mounts *m)
 	return hint;
 }
 
+/* Whether a mount has this number. */
+static bool
+mounts_has(const struct mounts *m, uint32_t id)
+{
+	return m->m_sums[id & (m->m_size - 1)] != 0;
+}
+
 void
 mounts_report(struct kqueue *kq)
 {
 	struct mounts *m = kq->kq_mounts;
+	struct mounts_mark *mark;
 	int saved = errno;
 	struct knote *kn;
 	uint32_t hint;
@@ -267,6 +287,11 @@ mounts_report(struct kqueue *kq)
 		kn = knote_at(&kq->kq_pool, slot);
 		knote_note(kq, kn, hint);
 	}
+	for (mark = hint == 0 ? NULL : m->m_marks; mark != NULL; mark = mark->mm_next)
+		if (mark->mm_id != MOUNTS_NONE && !mounts_has(m, mark->mm_id)) {
+			mark->mm_id = MOUNTS_NONE;
+			knote_note(kq, mark->mm_knote, MOUNTS_LOST);
+		}
 }
 
 /* Opening and closing. */
@@ -306,6 +331,15 @@ mounts_open_epoll(struct mounts *m)
 	return 0;
 }
 
+/* The number of this thread's name space; 0: unknown. */
+static ino_t
+mounts_space(void)
+{
+	struct stat st;
+
+	return stat("/proc/thread-self/ns/mnt", &st) == 0 ? st.st_ino : 0;
+}
+
 /* Twice as many sums as there are numbers now, and a table of what is mounted. */
 static int
 mounts_begin(struct mounts *m)
@@ -322,6 +356,7 @@ mounts_begin(struct mounts *m)
 	if (m->m_sums == NULL || m->m_next == NULL)
 		return -ENOMEM;
 	mounts_look(m);
+	m->m_space = mounts_space();
 	return 0;
 }
 
@@ -391,6 +426,8 @@ mounts_unwatch(struct kqueue *kq)
 	const struct knote *kn;
 	int saved = errno;
 
+	if (m->m_marks != NULL)
+		return;
 	for (uint32_t slot = m->m_knotes; slot != 0; slot = kn->kn_aux) {
 		kn = knote_at(&kq->kq_pool, slot);
 		if ((kn->kn_status & KN_DISABLED) == 0)
@@ -402,11 +439,23 @@ mounts_unwatch(struct kqueue *kq)
 	errno = saved;
 }
 
+/* Whether it is kept for the next mark only, and may be of an old name space. */
+static bool
+mounts_idle(const struct kqueue *kq)
+{
+	const struct mounts *m = kq->kq_mounts;
+
+	return m != NULL && m->m_knotes == 0 && m->m_marks == NULL;
+}
+
 int
 mounts_attach(struct kqueue *kq, struct knote *kn)
 {
-	int error = mounts_get(kq);
+	int error;
 
+	if (mounts_idle(kq))
+		mounts_free(kq);
+	error = mounts_get(kq);
 	if (error < 0)
 		return error;
 	/* What has happened is the others'. */
@@ -416,7 +465,7 @@ mounts_attach(struct kqueue *kq, struct knote *kn)
 	if (error == 0) {
 		kn->kn_aux = kq->kq_mounts->m_knotes;
 		kq->kq_mounts->m_knotes = kn->kn_slot;
-	} else if (kq->kq_mounts->m_knotes == 0) {
+	} else if (mounts_idle(kq)) {
 		mounts_free(kq);
 	}
 	return error;
@@ -433,8 +482,110 @@ mounts_detach(struct kqueue *kq, struct knote *kn)
 	while (*link != kn->kn_slot)
 		link = &knote_at(&kq->kq_pool, *link)->kn_aux;
 	*link = kn->kn_aux;
-	if (m->m_knotes == 0)
+	if (mounts_idle(kq))
 		mounts_free(kq);
 	else
+		mounts_unwatch(kq);
+}
+
+/* Marks. */
+
+/* Of statx(2). */
+#define MOUNTS_STATX_ID	0x1000u
+struct mounts_statx {
+	uint32_t	ms_mask;
+	uint32_t	ms_other[35];
+	uint64_t	ms_id;
+	uint64_t	ms_more[13];
+};
+
+/*
+ * The number of the mount in which fd was opened, from Linux 5.8 on, and before
+ * if the process may read what /proc says of it; else MOUNTS_NONE.
+ */
+static uint32_t
+mounts_number(int fd)
+{
+	struct mounts_statx statx = { .ms_mask = 0 };
+	const char *field;
+	char path[48], text[256];
+
+	if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, MOUNTS_STATX_ID, &statx) == 0 &&
+	    (statx.ms_mask & MOUNTS_STATX_ID) != 0)
+		return (uint32_t)statx.ms_id;
+	snprintf(path, sizeof(path), "/proc/thread-self/fdinfo/%d", fd);
+	if (!procfs_read(path, text, sizeof(text)) || (field = strstr(text, "mnt_id:")) == NULL)
+		return MOUNTS_NONE;
+	return (uint32_t)strtoul(field + strlen("mnt_id:"), NULL, 10);
+}
+
+/* Makes the table that of now; whether the mount is in it, or -errno. */
+static int
+mounts_ask(struct kqueue *kq, uint32_t id)
+{
+	int error = mounts_get(kq);
+
+	if (error < 0)
+		return error;
+	mounts_report(kq);
+	return mounts_has(kq->kq_mounts, id);
+}
+
+/* Whether fd's mount, *id, is in the name space, or -errno. */
+static int
+mounts_find(struct kqueue *kq, int fd, uint32_t *id)
+{
+	int found, saved = errno;
+
+	*id = mounts_number(fd);
+	if (*id == MOUNTS_NONE) {
+		errno = saved;
+		return 0;
+	}
+	found = mounts_ask(kq, *id);
+	if (found == 0 && mounts_idle(kq) && kq->kq_mounts->m_space != mounts_space()) {
+		mounts_free(kq);
+		found = mounts_ask(kq, *id);
+	}
+	errno = saved;
+	return found;
+}
+
+int
+mounts_set(struct kqueue *kq, struct mounts_mark *mark, struct knote *kn, int fd)
+{
+	struct mounts *m;
+	int error;
+	uint32_t id;
+
+	if (mark->mm_knote != NULL)
+		return 0;
+	error = mounts_find(kq, fd, &id);
+	if (error <= 0)
+		return error;
+	error = mounts_watch(kq);
+	if (error < 0)
+		return error;
+	m = kq->kq_mounts;
+	mark->mm_id = id;
+	mark->mm_knote = kn;
+	mark->mm_next = m->m_marks;
+	mark->mm_back = &m->m_marks;
+	if (mark->mm_next != NULL)
+		mark->mm_next->mm_back = &mark->mm_next;
+	m->m_marks = mark;
+	return 0;
+}
+
+void
+mounts_unset(struct kqueue *kq, struct mounts_mark *mark)
+{
+	if (mark->mm_knote == NULL)
+		return;
+	*mark->mm_back = mark->mm_next;
+	if (mark->mm_next != NULL)
+		mark->mm_next->mm_back = mark->mm_back;
+	mark->mm_knote = NULL;
+	if (!kqueue_ending(kq))
 		mounts_unwatch(kq);
 }

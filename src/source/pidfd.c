@@ -174,7 +174,14 @@ pidfd_process(int fd)
 bool
 pidfd_exited(const struct knote *kn, int *status)
 {
-	return pidfd_ended(kn->kn_fd, status);
+	bool ended;
+	int fd;
+
+	do {
+		fd = kn->kn_fd;
+		ended = pidfd_ended(fd, status);
+	} while (fd != kn->kn_fd);	/* the program took that number meanwhile */
+	return ended;
 }
 
 bool

@@ -322,24 +322,6 @@ sigaction_ring(int signo)
 	}
 }
 
-unsigned
-sigaction_silent(void)
-{
-	return disposition_silent();
-}
-
-bool
-sigaction_was_handled(void)
-{
-	return disposition_loud();
-}
-
-bool
-sigaction_watches(void)
-{
-	return atomic_load_explicit(&disposition_watched, memory_order_relaxed) != 0;
-}
-
 void
 sigaction_fork_child(void)
 {

@@ -8,6 +8,8 @@
 #ifndef KQ_SIGACTION_H
 #define KQ_SIGACTION_H
 
+#include "source/disposition.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -43,18 +45,34 @@ void	sigaction_follow_bell(struct kqueue *kq, int old);
 /* Our handler: rings every queue that watches the signal.  Fit for signal handlers. */
 void	sigaction_ring(int signo);
 
-/*
- * Changes between two calls in one thread if our handler ran there meanwhile,
- * but no handler of the program's for a watched signal: kevent() then does not
- * let EINTR show.
- */
-unsigned sigaction_silent(void);
+/* A thread begins to wait; what it gets is for sigaction_only_ignored(). */
+static inline unsigned
+sigaction_wait_begins(void)
+{
+	disposition_ran.loud = false;
+	return disposition_ran.silent;
+}
 
-/* Whether such a handler of the program's ran in this thread since that was last asked. */
-bool	sigaction_was_handled(void);
+/* Whether a handler of the program's for a watched signal has run in this thread since. */
+static inline bool
+sigaction_was_handled(void)
+{
+	return disposition_ran.loud;
+}
+
+/* Whether ours alone has: kevent() then does not let EINTR show. */
+static inline bool
+sigaction_only_ignored(unsigned before)
+{
+	return disposition_ran.silent != before && !disposition_ran.loud;
+}
 
 /* Whether any signal is watched. */
-bool	sigaction_watches(void);
+static inline bool
+sigaction_watches(void)
+{
+	return atomic_load_explicit(&disposition_watched, memory_order_relaxed) != 0;
+}
 
 /*
  * This is a forked child: the program's dispositions are put back, and nothing

@@ -179,6 +179,7 @@ heap_arm(struct heap *h, int64_t when)
 {
 	struct itimerspec spec = { .it_value = { .tv_nsec = (long)(when % NSEC) } };
 	int64_t seconds = when / NSEC;
+	int fd;
 
 	/* As late as time_t can tell; the report will find nothing due. */
 	spec.it_value.tv_sec = (time_t)seconds == seconds ? (time_t)seconds : INT32_MAX;
@@ -187,7 +188,10 @@ heap_arm(struct heap *h, int64_t when)
 		spec.it_value = (struct timespec){ .tv_nsec = 1 };
 	if (when == TIMERFD_NEVER)
 		spec.it_value = (struct timespec){ .tv_nsec = 0 };
-	timerfd_settime(h->h_fd, TFD_TIMER_ABSTIME, &spec, NULL);
+	do {
+		fd = h->h_fd;
+		timerfd_settime(fd, TFD_TIMER_ABSTIME, &spec, NULL);
+	} while (fd != h->h_fd);	/* the program took that number meanwhile */
 	h->h_armed = when;
 }
 

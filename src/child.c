@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A forked child leaves its parent's queues behind. */
+#include "pool.h"
+
+#include "hidden.h"
+#include "mem.h"
+#include "source/aio.h"
+#include "source/sigaction.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+_Atomic(_Atomic uint32_t *) pool_page;
+
+static _Atomic bool pool_inherited;	/* the parent's memory is still to be given back */
+static _Atomic bool fork_cleanup = true;
+
+int
+pool_make_page(void)
+{
+	const size_t size = (size_t)sysconf(_SC_PAGESIZE);
+	void *page;
+
+	if (atomic_load(&pool_page) != NULL)
+		return 0;
+	page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED)
+		return -errno;
+	(void)madvise(page, size, MADV_WIPEONFORK);
+	*(_Atomic uint32_t *)page = PAGE_OWN;
+	atomic_store(&pool_page, (_Atomic uint32_t *)page);
+	return 0;
+}
+
+bool
+kqueue_set_fork_cleanup(bool on)
+{
+	return atomic_exchange(&fork_cleanup, on);
+}
+
+/*
+ * The child closes its copies of what was the queues', if it cleans up.  ADD
+ * shows whether a number is still a queue's without touching the epoll, which
+ * is the parent's.
+ */
+static void
+kqueue_close_inherited(void)
+{
+	struct epoll_event item = { .events = 0 };
+	struct fdentry *entry;
+	bool cleanup = atomic_load(&fork_cleanup);
+	int bell = atomic_load(&pool_eventfd);
+
+	for (int fd = 0; fd <= fdtable_highest(); fd++) {
+		entry = fdtable_find(fd);
+		if (entry == NULL) {
+			fd |= (int)FDTABLE_CHUNK - 1;
+			continue;
+		}
+		if (cleanup && atomic_load_explicit(&entry->fe_queue, memory_order_relaxed) != NULL &&
+		    epoll_ctl(fd, EPOLL_CTL_ADD, bell, &item) == -1 && errno == EEXIST)
+			hidden_close(fd);
+		if (cleanup && fdtable_hidden(fd) && fd != bell)
+			hidden_close(fd);
+		fdtable_forget(entry);
+	}
+	if (cleanup && bell >= 0)
+		hidden_close(bell);
+}
+
+/*
+ * This process begins as a child that has its parent's memory as some moment
+ * left it.  Whatever the other threads were doing, nothing of it is looked at:
+ * the descriptors are found in the table of numbers, and the memory stays until
+ * the next queue is made, since fork() may have been called by a handler that
+ * interrupted this very thread in a call.
+ */
+static void
+kqueue_forget_parent(void)
+{
+	hidden_fork_child();
+	sigaction_fork_child();
+	aio_fork_child();
+	kqueue_close_inherited();
+	pool_fork_child();
+	mem_fork_child();
+	atomic_store(&pool_inherited, true);
+}
+
+/* The first thread of a child to come here does that; a handler must not come in between. */
+void
+kqueue_take_over(void)
+{
+	_Atomic uint32_t *page = atomic_load(&pool_page);
+	uint32_t inherited = PAGE_INHERITED;
+	sigset_t all, before;
+	int saved = errno;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (atomic_compare_exchange_strong(page, &inherited, PAGE_TAKEN_OVER)) {
+		kqueue_forget_parent();
+		atomic_store(page, PAGE_OWN);
+	}
+	while (atomic_load(page) != PAGE_OWN)
+		sched_yield();
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = saved;
+}
+
+/* Where the kernel does not wipe the page, this does. */
+void
+kqueue_fork_child(void)
+{
+	_Atomic uint32_t *page = atomic_load(&pool_page);
+
+	if (page == NULL)
+		return;
+	atomic_store(page, PAGE_INHERITED);
+	kqueue_take_over();
+}
+
+/*
+ * The child has left what it had of its parent's behind, unless it is still in a
+ * call that its parent began: then the memory stays, now that it gets a queue of
+ * this child's, too.
+ */
+bool
+kqueue_drop_inherited(void)
+{
+	if (!atomic_exchange(&pool_inherited, false) || kqueue_calls != 0)
+		return false;
+	mem_reset();
+	return true;
+}

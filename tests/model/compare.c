@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The operations that call kevent(), and what the model says to their results. */
+#include "world.h"
+
+#include "clock.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define PASSED	(6 * MODEL_KNOTES)	/* how often a ready registration may be passed over */
+
+static const struct timespec at_once;
+
+/* Making changes from bytes. */
+
+static const short filters[] = {
+	EVFILT_READ, EVFILT_READ, EVFILT_READ, EVFILT_WRITE, EVFILT_WRITE, EVFILT_USER, EVFILT_USER,
+	EVFILT_TIMER, EVFILT_TIMER, EVFILT_SIGNAL, EVFILT_VNODE, EVFILT_VNODE, EVFILT_PROC,
+};
+
+static const unsigned short actions[] = {
+	EV_ADD, EV_ADD, EV_ADD, EV_ADD, EV_ADD | EV_ENABLE, EV_ADD | EV_DISABLE, EV_ENABLE, EV_ENABLE, EV_DISABLE,
+	EV_DELETE, EV_DELETE, 0, EV_ENABLE | EV_KEEPUDATA, EV_FORCEONESHOT, EV_ADD | EV_DELETE, EV_KEEPUDATA,
+};
+
+static const unsigned short manners[] = {
+	0, 0, 0, EV_CLEAR, EV_CLEAR, EV_ONESHOT, EV_DISPATCH, EV_CLEAR | EV_ONESHOT, EV_CLEAR | EV_DISPATCH,
+	EV_RECEIPT, EV_CLEAR | EV_RECEIPT, EV_UDATA_SPECIFIC, EV_UDATA_SPECIFIC | EV_CLEAR,
+	EV_UDATA_SPECIFIC | EV_ONESHOT, 0, EV_VANISHED,
+};
+
+static const uint32_t timer_flags[] = {
+	0, 0, NOTE_MSECONDS, NOTE_USECONDS, NOTE_NSECONDS, NOTE_SECONDS, NOTE_ABSTIME, NOTE_ABSTIME | NOTE_NSECONDS,
+	NOTE_ABSOLUTE, NOTE_SECONDS | NOTE_USECONDS, NOTE_ABSTIME | NOTE_ABSOLUTE, 0x1000,
+};
+
+static const int64_t numbers[] = { 0, 1, 2, 5, 10, 100, 1000, 3, -1, INT64_MAX, INT64_MIN, 20 };
+
+#define CHOOSE(array, byte) ((array)[(byte) % (sizeof(array) / sizeof((array)[0]))])
+
+static void
+shape_timer(const struct model *m, struct kevent *kev, const uint8_t *arg)
+{
+	kev->ident = arg[1] % 4;
+	kev->fflags = CHOOSE(timer_flags, arg[4]);
+	if ((kev->fflags & (NOTE_ABSTIME | NOTE_ABSOLUTE)) != 0 && arg[5] % 8 != 0)
+		kev->data = m->m_date / ((kev->fflags & NOTE_NSECONDS) != 0 ? 1 : 1000000) + (int8_t)arg[6];
+}
+
+static void
+shape_descriptor(struct world *w, struct kevent *kev, const uint8_t *arg)
+{
+	unsigned kinds = KIND(PIPE_READ) | KIND(PIPE_WRITE) | KIND(STREAM) | KIND(DGRAM) | KIND(REGULAR) | KIND(QUEUE);
+	int slot;
+
+	kev->fflags = arg[4] % 4 == 0 ? NOTE_LOWAT : arg[4] % 16 == 1 ? NOTE_FILE_POLL : 0;
+	if (kev->filter == EVFILT_WRITE)
+		kev->fflags = 0;
+	if (kev->filter == EVFILT_VNODE) {
+		kinds = KIND(REGULAR);
+		kev->fflags = arg[4] & (NOTE_DELETE | NOTE_WRITE | NOTE_EXTEND | NOTE_ATTRIB | NOTE_LINK |
+		    NOTE_RENAME | NOTE_TRUNCATE);
+	}
+	if ((kev->fflags & NOTE_LOWAT) != 0)
+		kev->data = 1 + arg[5] % 20;
+	slot = arg[1] >= 250 ? -1 : world_slot(w, kinds, arg[1]);
+	kev->ident = slot < 0 ? 1000000 : (uintptr_t)w->w_model.m_number[slot];
+	/* A closed number, one that cannot be, one of a file that VNODE does not know. */
+	if (slot < 0 && arg[1] % 2 == 0)
+		kev->ident = UINTPTR_MAX;
+}
+
+static void
+shape(struct world *w, struct kevent *kev, const uint8_t *arg)
+{
+	const struct model *m = &w->w_model;
+
+	kev->filter = CHOOSE(filters, arg[2]);
+	kev->flags = CHOOSE(actions, arg[3]) | CHOOSE(manners, arg[7]);
+	kev->fflags = 0;
+	kev->data = CHOOSE(numbers, arg[5]);
+	kev->udata = (void *)(uintptr_t)(arg[8] % 3);
+	switch (kev->filter) {
+	case EVFILT_USER:
+		kev->ident = arg[1] % 4;
+		kev->fflags = (uint32_t)(arg[4] & 3) << 30 | (arg[4] & 4 ? NOTE_TRIGGER : 0) | (arg[6] & 0xf);
+		break;
+	case EVFILT_TIMER:
+		shape_timer(m, kev, arg);
+		break;
+	case EVFILT_SIGNAL:
+		kev->ident = arg[1] >= 240 ? arg[1] - 240u : (uintptr_t)world_signal(arg[1]);
+		if (arg[1] >= 240 && kev->ident != SIGKILL && kev->ident != SIGSTOP)
+			kev->ident = kev->ident % 2 == 0 ? 0 : 1000;
+		break;
+	case EVFILT_PROC:
+		kev->ident = (uintptr_t)m->m_child[arg[1] % MODEL_CHILDREN].c_pid;
+		if (kev->ident == 0)
+			kev->ident = INT32_MAX;
+		kev->fflags = NOTE_EXIT;
+		break;
+	default:
+		shape_descriptor(w, kev, arg);
+	}
+	if (arg[9] >= 250)
+		kev->filter = (short)(arg[9] % 2 == 0 ? 0 : -EVFILT_SYSCOUNT - 1);
+	if (arg[9] == 249)
+		kev->flags |= EV_ENABLE | EV_DISABLE;
+	if (arg[9] == 248)
+		kev->flags |= EV_ADD | EV_KEEPUDATA;
+}
+
+/* Calling. */
+
+static void *
+call(void *arg)
+{
+	struct call *c = arg;
+	struct kevent *out = c->c_same ? c->c_change : c->c_event;
+
+	c->c_tid = (int)syscall(SYS_gettid);
+	errno = 0;
+	c->c_result = kevent(c->c_kq, c->c_change, c->c_nchanges, out, c->c_nevents, c->c_timeout);
+	c->c_error = errno;
+	if (c->c_same && c->c_result > 0)
+		memcpy(c->c_event, c->c_change, (size_t)c->c_result * sizeof(*out));
+	return NULL;
+}
+
+/* Comparing. */
+
+static bool
+fits(const struct expect *e, const struct kevent *got)
+{
+	const struct kevent *k = &e->e_knote->k_kev;
+
+	if (got->ident != k->ident || got->filter != k->filter || got->udata != k->udata ||
+	    ((got->flags ^ e->e_flags) & ~(e->e_eof_open ? EV_EOF : 0u)) != 0)
+		return false;
+	return e->e_knote->k_forced || (got->data >= e->e_least && got->data <= e->e_most &&
+	    (got->fflags & e->e_must) == e->e_must && (got->fflags & ~e->e_may) == 0);
+}
+
+static void
+tell(struct world *w, const struct expect *e, const char *what)
+{
+	const struct kevent *k = &e->e_knote->k_kev;
+
+	world_say(w, "\t/* %s%s: ident %ld filter %d flags %#x fflags %#x..%#x data %lld..%lld udata %p */\n",
+	    what, e->e_knote->k_forced ? " (forced)" : "", (long)k->ident, k->filter, e->e_flags, e->e_must, e->e_may,
+	    (long long)e->e_least, (long long)e->e_most, k->udata);
+}
+
+static void
+show(struct world *w, const struct kevent *k)
+{
+	world_say(w, "\t/* the library: ident %ld filter %d flags %#x fflags %#x data %lld udata %p */\n",
+	    (long)k->ident, k->filter, k->flags, k->fflags, (long long)k->data, k->udata);
+}
+
+/* all: the call came when all was done, so it has to have all that there is room for. */
+static void
+compare_events(struct world *w, struct file *q, const struct call *c, bool all)
+{
+	struct expect expect[MODEL_KNOTES];
+	int n = model_ready(&w->w_model, q, expect), must = 0, e;
+
+	for (int i = 0; i < n; i++) {
+		must += expect[i].e_sure == MUST;
+		tell(w, &expect[i], expect[i].e_sure == MUST ? "must" : "may");
+	}
+	for (int i = 0; i < c->c_result; i++)
+		show(w, &c->c_event[i]);
+	if (c->c_result < 0) {
+		world_fail(w, "kevent() failed: errno %d", c->c_error);
+		return;
+	}
+	for (int i = 0; i < c->c_result; i++) {
+		w->w_outcome->o_events++;
+		for (e = 0; e < n && (expect[e].e_sure == NO || !fits(&expect[e], &c->c_event[i])); e++)
+			;
+		if (e == n) {
+			world_fail(w, "event %d of %d: ident %ld filter %d flags %#x fflags %#x data %lld: not expected",
+			    i, c->c_result, (long)c->c_event[i].ident, c->c_event[i].filter, c->c_event[i].flags,
+			    c->c_event[i].fflags, (long long)c->c_event[i].data);
+			return;
+		}
+		must -= expect[e].e_sure == MUST;
+		expect[e].e_sure = NO;
+		model_deliver(&w->w_model, &expect[e], &c->c_event[i]);
+	}
+	if (must > 0 && c->c_result == 0 && !all)
+		world_fail(w, "the waiter got nothing");
+	for (e = 0; e < n && must > 0 && all; e++) {
+		if (expect[e].e_sure != MUST)
+			continue;
+		if (c->c_result < c->c_nevents || ++expect[e].e_knote->k_passed > PASSED)
+			world_fail(w, "%d returned, but ident %ld filter %d is ready%s", c->c_result,
+			    (long)expect[e].e_knote->k_kev.ident, expect[e].e_knote->k_kev.filter,
+			    c->c_result < c->c_nevents ? "" : " and starves");
+	}
+	if (c->c_result == 0 && all)
+		model_settled(&w->w_model, q);
+}
+
+/* Whether an entry answers a change so. */
+static bool
+answers(const struct kevent *got, const struct kevent *kev, int error)
+{
+	return got->ident == kev->ident && got->filter == kev->filter && got->udata == kev->udata &&
+	    got->data == error && got->flags == (kev->flags | EV_ERROR);
+}
+
+/* What the changes say.  True: they are all that the call was for. */
+static bool
+compare_answers(struct world *w, struct file *q, const struct call *c, const struct kevent *changes)
+{
+	int error, filled = 0, told[CHANGES], whose[CHANGES];
+
+	for (int i = 0; i < c->c_nchanges; i++) {
+		w->w_outcome->o_changes++;
+		error = model_change(&w->w_model, q, &changes[i]);
+		if (error == 0 && ((changes[i].flags & EV_RECEIPT) == 0 || filled == c->c_nevents))
+			continue;
+		if (filled == c->c_nevents) {
+			world_say(w, "\t/* the model: errno %d */\n", error);
+			if (c->c_result != -1 || c->c_error != error)
+				world_fail(w, "change %d: %d, errno %d, but the model says errno %d", i, c->c_result,
+				    c->c_error, error);
+			return true;
+		}
+		world_say(w, "\t/* the model: an entry with data %d */\n", error);
+		told[filled] = error;
+		whose[filled++] = i;
+	}
+	if (filled > 0 && c->c_result != filled)
+		world_fail(w, "%d entries with errno %d, but the model says %d", c->c_result, c->c_error, filled);
+	for (int i = 0; i < filled && !w->w_failed; i++)
+		if (!answers(&c->c_event[i], &changes[whose[i]], told[i]))
+			world_fail(w, "change %d: the model says errno %d, got data %lld flags %#x", whose[i], told[i],
+			    (long long)c->c_event[i].data, c->c_event[i].flags);
+	return filled > 0;
+}
+
+static void
+print_call(struct world *w, int slot, const struct call *c)
+{
+	for (int i = 0; i < c->c_nchanges; i++) {
+		const struct kevent *k = &c->c_change[i];
+		int s = model_slot(&w->w_model, k->ident);
+		bool fd = s >= 0 && (k->filter == EVFILT_READ || k->filter == EVFILT_WRITE || k->filter == EVFILT_VNODE);
+
+		world_say(w, fd ? "\tEV_SET(&kl[%d], (uintptr_t)fd[%ld]" : "\tEV_SET(&kl[%d], %ldu", i,
+		    fd ? (long)s : (long)k->ident);
+		world_say(w, ", %d, %#x, %#x, %lld, (void *)%p);\n", k->filter, k->flags, k->fflags, (long long)k->data,
+		    k->udata);
+	}
+	world_say(w, "\tn = kevent(fd[%d], kl, %d, %s, %d, &(struct timespec){ 0, 0 });\n", slot, c->c_nchanges,
+	    c->c_same ? "kl" : "ev", c->c_nevents);
+}
+
+/* Whether what is disabled makes a cycle is left open; so is a cycle that one call makes. */
+static void
+avoid_cycles(struct world *w, struct file *q, struct call *c)
+{
+	struct model *m = &w->w_model;
+	int queues = 0;
+
+	for (int i = 0; i < c->c_nchanges; i++) {
+		int slot = model_slot(m, c->c_change[i].ident);
+		struct file *f = slot < 0 ? NULL : m->m_slot[slot];
+
+		if (c->c_change[i].filter == EVFILT_READ && f != NULL && f->f_kind == QUEUE && (++queues > 1 ||
+		    model_reaches(m, f, q, true) != model_reaches(m, f, q, false)))
+			c->c_change[i].ident = 1000000;
+	}
+}
+
+/* Makes the call that was gathered. */
+void
+compare_submit(struct world *w, struct file *q, int slot, int nevents, bool same, bool apart)
+{
+	struct call *c = &w->w_call;
+	struct kevent changes[CHANGES];
+	pthread_t thread;
+
+	avoid_cycles(w, q, c);
+	memcpy(changes, c->c_change, sizeof(changes));
+	c->c_kq = w->w_model.m_number[slot];
+	c->c_same = same && nevents <= CHANGES;
+	c->c_nevents = nevents;
+	c->c_timeout = &at_once;
+	print_call(w, slot, c);
+	if (apart && pthread_create(&thread, NULL, call, c) == 0)
+		pthread_join(thread, NULL);
+	else
+		call(c);
+	world_say(w, "\t/* the library: %d, errno %d */\n", c->c_result, c->c_error);
+	if (!compare_answers(w, q, c, changes)) {
+		if (nevents > 0 && !w->w_failed)
+			compare_events(w, q, c, true);
+		else if (c->c_result != 0)
+			world_fail(w, "%d with errno %d, but no room for events", c->c_result, c->c_error);
+	}
+	if (nevents > 0 && c->c_result == 0 && poll(&(struct pollfd){ .fd = c->c_kq, .events = POLLIN }, 1, 0) != 0)
+		world_fail(w, "kevent() returned nothing, but the queue is readable");
+	c->c_nchanges = 0;
+}
+
+void
+compare_change(struct world *w, const uint8_t *arg)
+{
+	int slot = world_slot(w, KIND(QUEUE), arg[0]);
+	struct call *c = &w->w_call;
+	int nevents = arg[10] % 8;
+
+	if (slot < 0)
+		return;
+	shape(w, &c->c_change[c->c_nchanges++], arg);
+	/* Some are gathered for the next call. */
+	if (arg[9] % 8 == 0 && c->c_nchanges < CHANGES)
+		return;
+	if (nevents > EVENTS || w->w_waits)
+		nevents = 0;
+	compare_submit(w, w->w_model.m_slot[slot], slot, nevents, arg[9] % 4 == 1, arg[9] % 16 == 2);
+}
+
+void
+compare_collect(struct world *w, const uint8_t *arg)
+{
+	int slot = world_slot(w, KIND(QUEUE), arg[0]);
+
+	if (slot < 0 || w->w_waits)
+		return;
+	w->w_call.c_nchanges = 0;
+	compare_submit(w, w->w_model.m_slot[slot], slot, 1 + arg[1] % EVENTS, false, arg[2] % 8 == 0);
+}
+
+/* Any queue's descriptor is readable when it must be; and is not, once a call returned nothing. */
+void
+compare_readable(struct world *w)
+{
+	struct pollfd pfd = { .events = POLLIN };
+	struct model *m = &w->w_model;
+
+	for (int i = 0; i < MODEL_SLOTS && !w->w_failed; i++) {
+		if (m->m_slot[i] == NULL || m->m_slot[i]->f_kind != QUEUE || m->m_slot[i] == w->w_awaited)
+			continue;
+		pfd.fd = m->m_number[i];
+		if (poll(&pfd, 1, 0) == 0 && model_readable(m, m->m_slot[i]) == MUST)
+			world_fail(w, "the queue fd[%d] is not readable", i);
+	}
+}
+
+/* Waiting in a thread, while the next operation is done. */
+
+static bool
+asleep(int tid)
+{
+	char path[64], text[512];
+	const char *state;
+	size_t n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return true;
+	n = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[n] = '\0';
+	state = strrchr(text, ')');
+	return state != NULL && state[2] == 'S';
+}
+
+void
+compare_wait(struct world *w, const uint8_t *arg)
+{
+	int slot = world_slot(w, KIND(QUEUE), arg[0]);
+	struct file *q = slot < 0 ? NULL : w->w_model.m_slot[slot];
+	struct call *c = &w->w_waiter;
+
+	if (q == NULL || w->w_waits || model_readable(&w->w_model, q) != NO)
+		return;
+	memset(c, 0, sizeof(*c));
+	c->c_kq = w->w_model.m_number[slot];
+	c->c_nevents = EVENTS;
+	world_say(w, "\t/* A thread waits in kevent() on fd[%d] during what follows. */\n", slot);
+	if (pthread_create(&w->w_thread, NULL, call, c) != 0)
+		return;
+	w->w_waits = true;
+	w->w_awaited = q;
+	while (c->c_tid == 0 || !asleep(c->c_tid))
+		usleep(100);
+}
+
+/* The operation is done: the waiter has to wake, or is made to. */
+void
+compare_woken(struct world *w)
+{
+	struct file *q = w->w_awaited;
+	struct call *c = &w->w_waiter;
+	struct kevent kev;
+
+	if (q->f_refs > 0 && model_readable(&w->w_model, q) != MUST) {
+		EV_SET(&kev, 99, EVFILT_USER, EV_ADD | EV_ONESHOT, NOTE_TRIGGER, 0, NULL);
+		world_say(w, "\t/* It is woken by a user event. */\n");
+		if (model_change(&w->w_model, q, &kev) != 0 || kevent(c->c_kq, &kev, 1, NULL, 0, NULL) != 0)
+			world_fail(w, "a waiter could not be woken");
+	}
+	pthread_join(w->w_thread, NULL);
+	w->w_waits = false;
+	w->w_awaited = NULL;
+	world_say(w, "\t/* It returns %d, errno %d. */\n", c->c_result, c->c_error);
+	if (q->f_refs > 0)
+		compare_events(w, q, c, false);
+	else if (c->c_result != -1 || c->c_error != EBADF)
+		world_fail(w, "a waiter of a closed queue got %d, errno %d", c->c_result, c->c_error);
+	/* It may have been woken for the first of several, and the user event may still be there. */
+	if (!w->w_failed && q->f_refs > 0 && model_readable(&w->w_model, q) != NO) {
+		w->w_call.c_nchanges = 0;
+		for (int i = 0; i < MODEL_SLOTS; i++)
+			if (w->w_model.m_slot[i] == q) {
+				compare_submit(w, q, i, EVENTS, false, false);
+				break;
+			}
+	}
+}

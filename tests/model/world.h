@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A program under way. */
+#ifndef KQ_TESTS_WORLD_H
+#define KQ_TESTS_WORLD_H
+
+#include "model.h"
+#include "run.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#define CHANGES	4	/* of one call */
+#define EVENTS	6
+
+/* A call of kevent(), perhaps in a thread of its own. */
+struct call {
+	int		c_kq;
+	struct kevent	c_change[CHANGES], c_event[EVENTS];
+	int		c_nchanges, c_nevents;
+	const struct timespec *c_timeout;
+	bool		c_same;		/* both arrays are one */
+	int		c_result, c_error;
+	_Atomic int	c_tid;
+};
+
+struct names {
+	bool	n_name, n_link;
+	int	n_renamed;
+};
+
+struct world {
+	struct model	w_model;
+	struct outcome	*w_outcome;
+	FILE		*w_c;
+	struct call	w_call;		/* whose changes are being gathered */
+	struct names	w_names[MODEL_FILES];
+	bool		w_handles[MODEL_SIGNALS];
+	bool		w_waits;	/* a thread waits in w_waiter */
+	struct file	*w_awaited;
+	struct call	w_waiter;
+	pthread_t	w_thread;
+	bool		w_failed;
+};
+
+/* Notes that they disagree. */
+void	world_fail(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Writes C. */
+void	world_say(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The signal with this index. */
+int	world_signal(unsigned i);
+
+/* compare.c: the operations that call kevent(). */
+void	compare_change(struct world *w, const uint8_t *arg);
+void	compare_collect(struct world *w, const uint8_t *arg);
+void	compare_wait(struct world *w, const uint8_t *arg);
+void	compare_woken(struct world *w);
+void	compare_readable(struct world *w);
+void	compare_submit(struct world *w, struct file *q, int slot, int nevents, bool same, bool apart);
+
+/* A slot that holds something of these kinds, starting at the one asked for; -1: none. */
+int	world_slot(const struct world *w, unsigned kinds, unsigned from);
+#define KIND(k)	(1u << (k))
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Registrations of EVFILT_PROC, and children to watch. */
+#ifndef KQ_TESTS_PROC_H
+#define KQ_TESTS_PROC_H
+
+#include "harness.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static inline int
+proc(int kq, intmax_t pid, unsigned int flags, unsigned int fflags)
+{
+	return change(kq, (uintptr_t)pid, EVFILT_PROC, (unsigned short)flags, fflags, 0, NULL);
+}
+
+/* A child that waits for signals (not TERM, INT, ALRM: Check handles these). */
+static inline pid_t
+sleeper(void)
+{
+	pid_t pid = fork();
+
+	ck_assert_int_ne(pid, -1);
+	if (pid == 0) {
+		for (;;)
+			pause();
+	}
+	return pid;
+}
+
+static inline int
+reap(pid_t pid)
+{
+	int status;
+
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+#endif
