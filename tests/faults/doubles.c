@@ -279,6 +279,14 @@ bare_fails(long number, const long a[])
 		return FAILS("bare ppoll", EINTR);
 	case SYS_getdents64:
 		return FAILS("getdents64", ENOMEM);
+#ifdef SYS_io_uring_setup
+	case SYS_io_uring_setup:
+		return FAILS("io_uring_setup", NO_DESCRIPTOR, EPERM);
+	case SYS_io_uring_register:
+		return FAILS("io_uring_register", ENOMEM);
+	case SYS_io_uring_enter:
+		return FAILS("io_uring_enter", EINTR, EAGAIN, ENOMEM);
+#endif
 	case SYS_clone:
 		return FAILS("clone", EAGAIN, ENOMEM);
 	case SYS_wait4:

@@ -327,7 +327,7 @@ operations(void)
 			if (n == 0)
 				break;
 			REQUIRE(again == 0, "AIO, again: %s", strerror(errno));
-			if (errno != EAGAIN || faults_error() != ENOMEM)
+			if (errno != EAGAIN || (faults_error() != ENOMEM && faults_error() != EAGAIN))
 				check(which == 0 ? "aio_read" : "lio_listio", errno);
 			failures++;
 			/* What was begun is told of, and can be used again. */
