@@ -6,10 +6,11 @@
 #	make test	build and run all tests, in every way we know
 #	make soak	the storm and the model for SECONDS (3600)
 #	make bench	measure, beside raw epoll, libevent, libev and libuv (docs/performance.md)
+#	make coverage	which lines and branches the tests reach (docs/reliability.md)
 #	make install	into PREFIX (/usr/local), below DESTDIR if that is set
 #	make clean	remove everything that was made
 #
-# run, test and bench install missing Debian packages, if they may.
+# run, test, bench and coverage install missing Debian packages, if they may.
 
 PREFIX = /usr/local
 SECONDS = 3600
@@ -20,7 +21,7 @@ ARGS =
 unexport MAKEFLAGS
 APART = env -u MAKELEVEL
 
-.PHONY: all run test soak bench install clean
+.PHONY: all run test soak bench coverage install clean
 
 all:
 	@tools/packages.sh --check build
@@ -47,6 +48,10 @@ bench:
 	$(APART) cmake --preset release -DKQ_BENCH=ON
 	$(APART) cmake --build --preset release --parallel $(JOBS)
 	@$(APART) python3 bench/run.py build/release/bench --json build/bench.json $(ARGS)
+
+coverage:
+	@tools/packages.sh coverage
+	@$(APART) tools/coverage.sh
 
 install: all
 	$(APART) cmake --install build/release --prefix "$(PREFIX)"

@@ -390,7 +390,9 @@ kevent_until(int64_t deadline)
 
 	if (left < 0)
 		left = 0;
-	return (struct timespec){ .tv_sec = left / 1000000000, .tv_nsec = left % 1000000000 };
+	return (struct timespec){
+		.tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000)
+	};
 }
 
 /*
@@ -532,8 +534,8 @@ kevent_wait_once(struct call *call, int ep, const struct timespec *timeout, bool
 	return n;
 }
 
-/* Times beyond a century are for ever. */
-#define KEVENT_FOREVER	(INT64_C(100) * 366 * 24 * 3600)
+/* Times beyond 67 years are for ever: that many seconds are a time_t everywhere. */
+#define KEVENT_FOREVER	(67 * 366 * 24 * 3600)
 
 /*
  * The program took the number of our epoll meanwhile: what was waited for may
@@ -566,7 +568,7 @@ kevent_mark_items(struct call *call)
 }
 
 /* woken: not NULL if it has waited once already. */
-__attribute__((noinline)) static int
+static int
 kevent_wait(struct call *call, const struct timespec *timeout, const struct woken *woken)
 {
 	struct kqueue *kq = call->kq;
@@ -668,6 +670,18 @@ kevent_begin(struct call *call, bool errors_only)
 	call->guarded = false;
 }
 
+/* Waits, and may be cancelled.  How many events were delivered, or -errno. */
+__attribute__((noinline)) static int
+kevent_wait_on(struct call *call, const struct timespec *timeout, const struct woken *woken)
+{
+	int result;
+
+	pthread_cleanup_push(kevent_cancelled, call);
+	result = kevent_wait(call, timeout, woken);
+	pthread_cleanup_pop(0);
+	return result < 0 ? result : call->out.el_count;
+}
+
 static int
 kevent_call(struct call *call, const struct eventlist *changes, const struct timespec *timeout,
     bool errors_only)
@@ -680,13 +694,11 @@ kevent_call(struct call *call, const struct eventlist *changes, const struct tim
 	if (changes->el_room > 0 || !wait || call->out.el_room == 0 ||
 	    atomic_load_explicit(&kq->kq_nready, memory_order_relaxed) != 0 ||
 	    atomic_load_explicit(&kq->kq_nlook, memory_order_relaxed) != 0)
+		/* cppcheck-suppress ctuuninitvar ; only the stack for reports is not set */
 		result = kevent_before_wait(call, changes, wait);
-	if (result == 0) {
-		pthread_cleanup_push(kevent_cancelled, call);
-		result = kevent_wait(call, timeout, NULL);
-		pthread_cleanup_pop(0);
-	}
-	return result < 0 ? result : call->out.el_count;
+	if (result != 0)
+		return result < 0 ? result : call->out.el_count;
+	return kevent_wait_on(call, timeout, NULL);
 }
 
 static bool
@@ -752,24 +764,30 @@ kevent_is_usual(const struct kqueue *kq)
 	    !atomic_load_explicit(&trace_on, memory_order_relaxed);
 }
 
+/* Apart, since with glibc it is a place to jump back to. */
+__attribute__((noinline)) static void
+kevent_usual_wait(struct call *call, struct woken *woken)
+{
+	pthread_cleanup_push(kevent_cancelled, call);
+	woken->n = epoll_wait(woken->ep, call->items, call->nitems, -1);
+	pthread_cleanup_pop(0);
+}
+
 /* How many events were delivered, or -errno. */
 static inline int
 kevent_usual(struct call *call)
 {
 	struct kqueue *kq = call->kq;
-	struct woken woken;
+	struct woken woken = { .ep = kq->kq_ep };
 	unsigned silent, results;
-	int result = 0;
 
 	kevent_begin(call, false);
-	pthread_cleanup_push(kevent_cancelled, call);
 	call->items = call->stack;
 	call->nitems = call->out.el_room;
 	kevent_mark_items(call);
-	woken.ep = kq->kq_ep;
 	silent = sigaction_wait_begins();
 	results = aio_results();
-	woken.n = epoll_wait(woken.ep, call->items, call->nitems, -1);
+	kevent_usual_wait(call, &woken);
 	if (woken.n > 0) {
 		kqueue_lock(kq);
 		if (kqueue_is_open(kq) && woken.ep == kq->kq_ep && kq->kq_ready.kl_first == NULL) {
@@ -780,10 +798,7 @@ kevent_usual(struct call *call)
 	} else {
 		woken.n = kevent_interrupted(silent, results);
 	}
-	if (call->first != woken.n)
-		result = kevent_wait(call, NULL, &woken);
-	pthread_cleanup_pop(0);
-	return result < 0 ? result : call->out.el_count;
+	return call->first == woken.n ? call->out.el_count : kevent_wait_on(call, NULL, &woken);
 }
 
 /* An array of changes is read only. */

@@ -210,7 +210,7 @@ unnamed_note(uintptr_t ident, short filter, unsigned int note)
 START_TEST(hostile__unnamed_notes_are_ignored_but_in_timers)
 {
 	static const unsigned int timer = NOTE_SECONDS | NOTE_MSECONDS | NOTE_USECONDS | NOTE_NSECONDS |
-	    NOTE_ABSTIME | NOTE_ABSOLUTE | NOTE_LEEWAY;
+	    NOTE_ABSTIME | NOTE_ABSOLUTE | NOTE_LEEWAY | NOTE_CRITICAL | NOTE_BACKGROUND;
 	static const unsigned int vnode = NOTE_DELETE | NOTE_WRITE | NOTE_EXTEND | NOTE_ATTRIB | NOTE_LINK | NOTE_RENAME |
 	    NOTE_REVOKE | NOTE_TRUNCATE | NOTE_CLOSE | NOTE_CLOSE_WRITE | NOTE_READ | NOTE_OPEN;
 	int kq = begin(), tcp[2], dir;
@@ -219,7 +219,7 @@ START_TEST(hostile__unnamed_notes_are_ignored_but_in_timers)
 	ck_assert_int_ge(dir = open(scratch_dir(), O_RDONLY), 0);
 	pass(tcp[1], tcp[0], 1);
 	for (unsigned int bit = 1; bit != 0; bit <<= 1) {
-		if ((bit & (NOTE_LOWAT | NOTE_FILE_POLL)) == 0) {
+		if ((bit & (NOTE_LOWAT | NOTE_FILE_POLL | NOTE_NOCOUNT)) == 0) {
 			unnamed_note((uintptr_t)tcp[0], EVFILT_READ, bit);
 			unnamed_note((uintptr_t)tcp[0], EVFILT_WRITE, bit);
 			unnamed_note((uintptr_t)tcp[0], EVFILT_EMPTY, bit);

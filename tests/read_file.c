@@ -3,6 +3,7 @@
  * EVFILT_READ on regular files: data is what lies between the offset and the
  * end; silent at the end, and awake again when the file grows.
  */
+#define _FILE_OFFSET_BITS 64
 #include "harness.h"
 
 #include <fcntl.h>

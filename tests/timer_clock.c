@@ -70,7 +70,7 @@ queue_due_in(int64_t ms, unsigned int fflags)
 
 	ck_assert_int_eq(clock_gettime(CLOCK_REALTIME, &ts), 0);
 	ck_assert_int_eq(change(kq, 1, EVFILT_TIMER, EV_ADD, fflags,
-	    ts.tv_sec * 1000 + ts.tv_nsec / 1000000 + ms, NULL), 0);
+	    (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000 + ms, NULL), 0);
 	return kq;
 }
 

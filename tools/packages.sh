@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# packages.sh [--check] build|test|bench: sees to it that what is needed to do that is there.
+# packages.sh [--check] build|test|bench|coverage|lint|builds: sees to it that what is needed to do that is there.
 # Missing Debian packages are installed if we are root or sudo asks nothing; otherwise, and with
 # --check, the command to run is printed and the exit code is 1.  Nothing missing: apt is not run.
 # shellcheck disable=SC2086 # some variables are lists of words
@@ -59,11 +59,42 @@ need_to_test() {
 	need procps command -v ps
 }
 
+need_to_lint() {
+	need_to_build
+	need cppcheck command -v cppcheck
+}
+
+need_for_builds() {
+	need_to_test
+	# For other machines, where Debian has the compilers for this one.
+	if [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ]; then
+		need libc6-dev-i386 test -e /usr/include/gnu/stubs-32.h -o -e /usr/lib32/libc.a
+		need "lib32gcc-$(gcc -dumpversion | cut -d. -f1)-dev" links_32
+		need gcc-aarch64-linux-gnu command -v aarch64-linux-gnu-gcc
+		need libc6-dev-arm64-cross test -d /usr/aarch64-linux-gnu/include
+		need qemu-user-static command -v qemu-aarch64-static
+	fi
+	need lld command -v ld.lld
+	need llvm command -v llvm-ar
+}
+
+links_32() {
+	test -e "$(gcc -m32 -print-libgcc-file-name)"
+}
+
+need_to_cover() {
+	need_to_test
+	need gcovr command -v gcovr
+}
+
 case ${1-} in
 build)	need_to_build ;;
 test)	need_to_test ;;
 bench)	need_to_bench ;;
-*)	echo "usage: $0 [--check] build|test|bench" >&2
+lint)	need_to_lint ;;
+builds)	need_for_builds ;;
+coverage) need_to_cover ;;
+*)	echo "usage: $0 [--check] build|test|bench|coverage|lint|builds" >&2
 	exit 2 ;;
 esac
 

@@ -1,11 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# test.sh [STAGE...]: runs the stages named, or all, and sums them up.  What a stage prints is in
+# test.sh [STAGE...]: runs the stages named, or all_stages, and sums them up.  What a stage prints is in
 # build/log/STAGE.log, and is shown if the stage fails.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-all_stages="gcc clang asan tsan fuzz header package musl man"
+all_stages="gcc clang asan tsan header package musl man"
+# Slow, or in need of many packages, and only run if named: fuzz builds lint
 jobs=$(nproc 2>/dev/null || echo 1)
 log=build/log
 
@@ -96,6 +97,11 @@ stage_package() {
 	sh tests/package/run.sh
 }
 
+stage_builds() {
+	tools/packages.sh builds
+	sh tests/package/builds.sh
+}
+
 stage_musl() {
 	sh tests/package/musl.sh
 }
@@ -106,6 +112,11 @@ stage_man() {
 		check "$page" mandoc -Tlint -W warning "$page"
 	done
 	finish
+}
+
+stage_lint() {
+	tools/packages.sh lint
+	sh tools/lint.sh
 }
 
 # run_stage NAME: adds to the totals and prints the stage's line.

@@ -254,6 +254,16 @@ int	kqueue1(int flags);
 /* The same.  flags: KQUEUE_CLOEXEC; others EINVAL (FreeBSD 14). */
 int	kqueuex(unsigned int flags);
 
+/* 32-bit glibc has two kinds of struct timespec; who asks for the larger one calls these by other names. */
+#if defined(__USE_TIME_BITS64) && defined(__TIMESIZE) && defined(__GLIBC__)
+#if __TIMESIZE == 32
+#define KQ_TIME64(name)		__asm__(name)
+#endif
+#endif
+#ifndef KQ_TIME64
+#define KQ_TIME64(name)
+#endif
+
 /*
  * A struct and a function of one name are at home on every BSD, but g++ warns
  * that the function hides the struct's constructor.
@@ -270,7 +280,7 @@ int	kqueuex(unsigned int flags);
  */
 int	kevent(int kq, const struct kevent *changelist, int nchanges,
 	    struct kevent *eventlist, int nevents,
-	    const struct timespec *timeout);
+	    const struct timespec *timeout) KQ_TIME64("kevent_time64");
 
 #if defined(__cplusplus) && defined(__GNUC__)
 #pragma GCC diagnostic pop
@@ -279,7 +289,9 @@ int	kevent(int kq, const struct kevent *changelist, int nchanges,
 /* The same with the wider structure; flags: KEVENT_FLAG_..., others EINVAL (macOS). */
 int	kevent64(int kq, const struct kevent64_s *changelist, int nchanges,
 	    struct kevent64_s *eventlist, int nevents, unsigned int flags,
-	    const struct timespec *timeout);
+	    const struct timespec *timeout) KQ_TIME64("kevent64_time64");
+
+#undef KQ_TIME64
 
 #ifdef __cplusplus
 }

@@ -28,6 +28,12 @@
 #define DUP_WRAPS_FCNTL 1
 #endif
 
+/* What fcntl() is called in programs for 32-bit glibc that are compiled with _TIME_BITS=64. */
+#if defined(__GLIBC__) && defined(__TIMESIZE) && __TIMESIZE == 32
+#define DUP_HAS_TIME64 1
+int	__fcntl_time64(int fd, int command, ...);
+#endif
+
 /* musl names it only as a macro, and not at all in later versions. */
 #undef fcntl64
 int	fcntl64(int fd, int command, ...);
@@ -38,6 +44,9 @@ static struct {
 	int	(*dup3)(int, int, int);
 	int	(*fcntl)(int, int, ...);
 	int	(*fcntl64)(int, int, ...);
+#ifdef DUP_HAS_TIME64
+	int	(*__fcntl_time64)(int, int, ...);
+#endif
 } next;
 
 void
@@ -49,6 +58,9 @@ dup_resolve(void)
 #ifdef DUP_WRAPS_FCNTL
 	NEXT_RESOLVE(next, fcntl);
 	NEXT_RESOLVE(next, fcntl64);
+#ifdef DUP_HAS_TIME64
+	NEXT_RESOLVE(next, __fcntl_time64);
+#endif
 #endif
 }
 
@@ -170,29 +182,24 @@ fcntl_wrapped(int (*real)(int, int, ...), int fd, int command, void *arg)
 	return duplicates ? dup_end(kq, result) : result;
 }
 
-KQ_WRAPPER int
-fcntl(int fd, int command, ...)
-{
-	va_list args;
-	void *arg;
+#define DUP_FCNTL(name, real)							\
+	KQ_WRAPPER int								\
+	name(int fd, int command, ...)						\
+	{									\
+		va_list args;							\
+		void *arg;							\
+										\
+		va_start(args, command);					\
+		arg = va_arg(args, void *);					\
+		va_end(args);							\
+		return fcntl_wrapped(real, fd, command, arg);			\
+	}
 
-	va_start(args, command);
-	arg = va_arg(args, void *);
-	va_end(args);
-	return fcntl_wrapped(next.fcntl, fd, command, arg);
-}
-
-KQ_WRAPPER int
-fcntl64(int fd, int command, ...)
-{
-	va_list args;
-	void *arg;
-
-	va_start(args, command);
-	arg = va_arg(args, void *);
-	va_end(args);
-	return fcntl_wrapped(next.fcntl64 != NULL ? next.fcntl64 : next.fcntl, fd, command, arg);
-}
+DUP_FCNTL(fcntl, next.fcntl)
+DUP_FCNTL(fcntl64, next.fcntl64 != NULL ? next.fcntl64 : next.fcntl)
+#ifdef DUP_HAS_TIME64
+DUP_FCNTL(__fcntl_time64, next.__fcntl_time64 != NULL ? next.__fcntl_time64 : next.fcntl64)
+#endif
 
 #endif
 

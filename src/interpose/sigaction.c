@@ -24,6 +24,7 @@ static struct {
 	int	(*sigaction)(int, const struct sigaction *, struct sigaction *);
 	int	(*sigtimedwait)(const sigset_t *restrict, siginfo_t *restrict,
 		    const struct timespec *restrict);
+	int	(*__sigtimedwait64)(const sigset_t *, siginfo_t *, const void *);
 } next;
 
 void
@@ -31,6 +32,7 @@ sigaction_resolve(void)
 {
 	NEXT_RESOLVE(next, sigaction);
 	NEXT_RESOLVE(next, sigtimedwait);
+	NEXT_RESOLVE(next, __sigtimedwait64);
 	exec_resolve();
 	system_resolve();
 }
@@ -324,6 +326,22 @@ sigtimedwait(const sigset_t *restrict set, siginfo_t *restrict info,
 {
 	return take(set, info, timeout);
 }
+
+/* What it is called in programs for 32-bit glibc that are compiled with _TIME_BITS=64. */
+#if defined(__GLIBC__) && defined(__TIMESIZE) && __TIMESIZE == 32
+int	__sigtimedwait64(const sigset_t *set, siginfo_t *info, const void *timeout);
+
+KQ_WRAPPER int
+__sigtimedwait64(const sigset_t *set, siginfo_t *info, const void *timeout)
+{
+	int signo = next.__sigtimedwait64 != NULL ? next.__sigtimedwait64(set, info, timeout) :
+	    (int)syscall(SYS_sigtimedwait, set, info, timeout, sizeof(uint64_t));
+
+	if (disposition_is_watched(signo))
+		disposition_arrived(signo);
+	return signo;
+}
+#endif
 
 KQ_WRAPPER int
 sigwaitinfo(const sigset_t *restrict set, siginfo_t *restrict info)

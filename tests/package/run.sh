@@ -102,6 +102,12 @@ has_soname_and_stays_loaded() {
 	readelf -dW "$1" | grep -F 'soname: [libkq.so.1]' && readelf -dW "$1" | grep -w NODELETE
 }
 
+# Nothing but the C library, and its dynamic linker where that lends it something.
+needs_libc_only() {
+	readelf -dW "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' >"$work/needed"
+	grep -qx 'libc\.so\.6' "$work/needed" && ! grep -vx -e 'libc\.so\.6' -e 'ld-linux.*' "$work/needed"
+}
+
 prefix=$work/prefix
 check "install" install_to "$prefix"
 lib=$(libdir "$prefix")
@@ -157,6 +163,7 @@ check "KQ_INTERPOSE=OFF" without -DKQ_INTERPOSE=OFF -DKQ_STATIC=OFF
 
 check "constructors before its own" serves_constructors_before_its_own "$lib/libkq.so.1"
 check "exports" exports_no_more_than_it_should "$lib/libkq.so.1"
+check "needs libc only" needs_libc_only "$lib/libkq.so.1"
 check "SONAME and nodelete" has_soname_and_stays_loaded "$lib/libkq.so.1"
 
 finish
