@@ -382,16 +382,59 @@ kevent_before_wait(struct call *call, const struct eventlist *changes, bool wait
 	return error < 0 ? error : done;
 }
 
+/* What is left until a moment of the monotonic clock; no less than nothing. */
+static struct timespec
+kevent_until(int64_t deadline)
+{
+	int64_t left = deadline - timerfd_now(false);
+
+	if (left < 0)
+		left = 0;
+	return (struct timespec){
+		.tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000)
+	};
+}
+
 /*
- * Waits for epoll.  A cancellation point, which a bare system call is not.
- * Linux before 5.11 has no epoll_pwait2(), but ppoll() is as precise.
+ * Linux before 5.11 has no epoll_pwait2().  epoll_pwait() waits for whole milliseconds and the
+ * bulk of it: unlike ppoll(), it says so when the process was stopped and continued.  ppoll()
+ * waits for the rest, unless it may not: it refuses one descriptor if the limit is 0.
  */
+static int
+kevent_wait_old(int ep, struct epoll_event *items, int n, const struct timespec *timeout,
+    const sigset_t *mask)
+{
+	int64_t deadline = timerfd_now(false) + (int64_t)timeout->tv_sec * 1000000000 + timeout->tv_nsec;
+	struct pollfd pfd = { .fd = ep, .events = POLLIN };
+	struct timespec left = *timeout;
+	int64_t ms;
+	int result;
+
+	do {
+		ms = (int64_t)left.tv_sec * 1000 + left.tv_nsec / 1000000;
+		if (ms > 0) {
+			result = epoll_pwait(ep, items, n, ms > INT_MAX ? INT_MAX : (int)ms, mask);
+		} else {
+			result = ppoll(&pfd, 1, &left, mask);
+			if (result == -1 && errno == EINVAL)
+				return epoll_pwait(ep, items, n, 1, mask);
+			/* Another thread may be quicker: then it goes on. */
+			if (result > 0)
+				result = kqueue_poll(ep, items, n);
+		}
+		if (result != 0)
+			return result;
+		left = kevent_until(deadline);
+	} while (left.tv_sec > 0 || left.tv_nsec > 0);
+	return 0;
+}
+
+/* Waits for epoll.  A cancellation point, which a bare system call is not. */
 static int
 kevent_wait_for(int ep, struct epoll_event *items, int n, const struct timespec *timeout,
     const sigset_t *mask)
 {
 	struct { int64_t sec, nsec; } ts = { 0, 0 };
-	struct pollfd pfd = { .fd = ep, .events = POLLIN };
 	static _Atomic bool no_pwait2;
 	int type, result;
 
@@ -409,27 +452,7 @@ kevent_wait_for(int ep, struct epoll_event *items, int n, const struct timespec 
 			return result;
 		atomic_store_explicit(&no_pwait2, true, memory_order_relaxed);
 	}
-	result = ppoll(&pfd, 1, timeout, mask);
-	if (result <= 0)
-		return result;
-	result = kqueue_poll(ep, items, n);
-	if (result > 0)
-		return result;
-	errno = EAGAIN;		/* what was ready is so no longer, but the time is not up */
-	return -1;
-}
-
-/* What is left until a moment of the monotonic clock; no less than nothing. */
-static struct timespec
-kevent_until(int64_t deadline)
-{
-	int64_t left = deadline - timerfd_now(false);
-
-	if (left < 0)
-		left = 0;
-	return (struct timespec){
-		.tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000)
-	};
+	return kevent_wait_old(ep, items, n, timeout, mask);
 }
 
 /*

@@ -100,9 +100,13 @@ fdkind_poll(int fd)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLIN | POLLOUT | POLLPRI | POLLRDHUP };
 	int saved = errno;
+	long n;
 
-	/* poll() would be a cancellation point, and a lock is held. */
-	if (syscall(SYS_ppoll, &pfd, 1, &(struct timespec){ 0 }, NULL, 0) != 1)
+	/* poll() would be a cancellation point, and a lock is held.  A handler interrupts what does not wait, too. */
+	do
+		n = syscall(SYS_ppoll, &pfd, 1, &(struct timespec){ 0 }, NULL, 0);
+	while (n == -1 && errno == EINTR);
+	if (n != 1)
 		pfd.revents = 0;
 	errno = saved;
 	return (uint16_t)pfd.revents;

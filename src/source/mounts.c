@@ -146,8 +146,20 @@ line_space(struct line *l)
 	l->l_dash = false;
 }
 
-/* m_next and m_options get what is mounted; *highest, the highest number.  Whether it was all read. */
-static bool
+/* read() would be a cancellation point. */
+static long
+mounts_read_some(const struct mounts *m, char *buffer)
+{
+	long n;
+
+	do
+		n = syscall(SYS_read, m->m_file, buffer, MOUNTS_BUFFER);
+	while (n == -1 && errno == EINTR);
+	return n;
+}
+
+/* m_next and m_options get what is mounted; *highest, the highest number.  0 if it was all read, or -errno. */
+static int
 mounts_read(struct mounts *m, uint32_t *highest)
 {
 	char buffer[MOUNTS_BUFFER];
@@ -159,10 +171,9 @@ mounts_read(struct mounts *m, uint32_t *highest)
 	if (m->m_next != NULL)
 		memset(m->m_next, 0, m->m_size * sizeof(*m->m_next));
 	if (lseek(m->m_file, 0, SEEK_SET) == -1)
-		return false;
+		return -errno;
 	line_begin(&line);
-	/* read() would be a cancellation point. */
-	while ((n = syscall(SYS_read, m->m_file, buffer, sizeof(buffer))) > 0)
+	while ((n = mounts_read_some(m, buffer)) > 0)
 		for (long i = 0; i < n; i++) {
 			if (buffer[i] == ' ') {
 				line_space(&line);
@@ -180,16 +191,24 @@ mounts_read(struct mounts *m, uint32_t *highest)
 			m->m_options += line_mix(line.l_options + line.l_mount);
 			line_begin(&line);
 		}
-	return n == 0;
+	return n == 0 ? 0 : -errno;
 }
 
-/* Whether the table has changed since this was asked last. */
+/*
+ * Whether the table has changed since this was asked last.  A handler interrupts
+ * what does not wait, too, and the news must not be taken for none.
+ */
 static bool
 mounts_news(const struct mounts *m)
 {
 	struct pollfd poll = { .fd = m->m_file, .events = POLLPRI };
 
-	return syscall(SYS_ppoll, &poll, 1, &(struct timespec){ .tv_sec = 0 }, NULL, 0) == 1;
+	long n;
+
+	do
+		n = syscall(SYS_ppoll, &poll, 1, &(struct timespec){ .tv_sec = 0 }, NULL, 0);
+	while (n == -1 && errno == EINTR);
+	return n == 1;
 }
 
 /* Takes the edge, if there is one. */
@@ -232,7 +251,7 @@ mounts_look(struct mounts *m)
 	uint32_t highest, hint;
 
 	do
-		if (!mounts_read(m, &highest)) {
+		if (mounts_read(m, &highest) < 0) {
 			m->m_options = options;
 			return MOUNTS_CAME | MOUNTS_WENT;	/* it may be anything */
 		}
@@ -326,9 +345,10 @@ static int
 mounts_begin(struct mounts *m)
 {
 	uint32_t highest;
+	int error = mounts_read(m, &highest);
 
-	if (!mounts_read(m, &highest))
-		return -ENOTSUP;
+	if (error < 0)
+		return error == -ENOMEM ? error : -ENOTSUP;
 	for (m->m_size = MOUNTS_LEAST; m->m_size / 2 < highest && m->m_size < MOUNTS_MOST;)
 		m->m_size *= 2;
 	m->m_sums = mem_alloc(m->m_size * sizeof(*m->m_sums));

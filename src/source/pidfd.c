@@ -189,6 +189,7 @@ pidfd_ended(int fd, int *status)
 {
 	struct pollfd poll = { .fd = fd, .events = POLLIN };
 	siginfo_t info = { .si_pid = 0 };
+	long n;
 
 	if (syscall(SYS_waitid, PIDFD_WAIT, fd, &info,
 	    WEXITED | WNOHANG | WNOWAIT | __WALL, NULL) == 0 && info.si_pid != 0) {
@@ -196,7 +197,10 @@ pidfd_ended(int fd, int *status)
 		return true;
 	}
 	/* Not our child; or it is, but its tracer has not let go of it. */
-	if (syscall(SYS_ppoll, &poll, 1, &(struct timespec){ .tv_sec = 0 }, NULL, 0) != 1)
+	do
+		n = syscall(SYS_ppoll, &poll, 1, &(struct timespec){ .tv_sec = 0 }, NULL, 0);
+	while (n == -1 && errno == EINTR);
+	if (n != 1)
 		return false;
 	if (!pidfd_reaped_status(fd, status)) {
 		*status = pidfd_zombie_status(fd);

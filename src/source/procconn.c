@@ -141,8 +141,10 @@ static int
 procconn_missing(int error)
 {
 	switch (error) {
-	case -EMFILE: case -ENFILE: case -ENOMEM: case -ENOBUFS: case -ENOSPC:
+	case -EMFILE: case -ENFILE: case -ENOMEM: case -ENOSPC:
 		return error;
+	case -ENOBUFS:
+		return -ENOMEM;
 	default:
 		return -ENOTSUP;
 	}
@@ -156,7 +158,7 @@ procconn_answers(const struct procconn *pc, uint32_t token)
 	bool found = false;
 	int n;
 
-	while ((n = procconn_receive(pc, &b)) > 0 || n == -ENOBUFS)
+	while ((n = procconn_receive(pc, &b)) > 0 || n == -ENOBUFS || n == -EINTR)
 		for (int i = 0; i < n; i++) {
 			m = procconn_message(&b, i);
 			if (m != NULL && m->pm_what == PROC_EVENT_NONE && m->pm_ack == token + 1 &&

@@ -417,7 +417,9 @@ rtnetlink_begin(struct kqueue *kq, struct knote *kn)
 	errno = saved;
 	if (error == -ENODEV || (error == 0 && (kn->kn_sdata == 0 || link_gone(kn))))
 		return -ENXIO;
-	return error == 0 || error == -ENOMEM ? error : error == -EAGAIN ? -ENOMEM : -ENOTSUP;
+	if (error == -EAGAIN || error == -ENOBUFS)
+		error = -ENOMEM;
+	return error == 0 || error == -ENOMEM ? error : -ENOTSUP;
 }
 
 int

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "doubles.h"
+
+#include "../../src/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Errors pass by themselves: what is interrupted three times will not be a fourth time. */
+#define PASSING 3
+
+static struct fault plan;
+static int points, left, hit;
+static const char *hit_name;
+static _Thread_local bool armed;
+static _Atomic int blocks;
+static _Atomic long mapped;
+
+void
+faults_plan(struct fault fault)
+{
+	plan = fault;
+	points = left = hit = 0;
+	hit_name = "nothing";
+}
+
+void
+faults_arm(void)
+{
+	armed = true;
+}
+
+void
+faults_disarm(void)
+{
+	armed = false;
+	left = 0;
+}
+
+int
+faults_points(void)
+{
+	return points;
+}
+
+int
+faults_error(void)
+{
+	return hit;
+}
+
+const char *
+faults_name(void)
+{
+	return hit_name;
+}
+
+int
+faults_blocks(void)
+{
+	return blocks;
+}
+
+long
+faults_mapped(void)
+{
+	return mapped;
+}
+
+/* Whether a call that can fail with these errors, up to a 0, is to fail; then errno is set. */
+static bool
+fails(const char *name, const int errors[])
+{
+	int n = 0;
+
+	if (!armed)
+		return false;
+	points++;
+	if (left > 0) {
+		while (errors[n] != 0 && errors[n] != hit)
+			n++;
+		if (errors[n] == 0)
+			return false;
+		left--;
+		errno = hit;
+		return true;
+	}
+	if (points != plan.f_point)
+		return false;
+	while (errors[n] != 0)
+		n++;
+	if (plan.f_which >= n)
+		return false;
+	hit = errno = errors[plan.f_which];
+	hit_name = name;
+	if (plan.f_lasts)
+		left = hit == EINTR || hit == EAGAIN || hit == ENOBUFS ? PASSING - 1 : 1000000;
+	return true;
+}
+
+#define FAILS(name, ...) fails((name), (const int[MOST_ERRORS + 1]){ __VA_ARGS__ })
+
+/* Memory. */
+
+void	*__real_mem_alloc(size_t size);
+void	*__real_mem_grow(void *p, size_t count, size_t size);
+void	__real_mem_free(void *p);
+void	*__wrap_mem_alloc(size_t size);
+void	*__wrap_mem_grow(void *p, size_t count, size_t size);
+void	__wrap_mem_free(void *p);
+
+void *
+__wrap_mem_alloc(size_t size)
+{
+	int saved = errno;
+	void *p = NULL;
+
+	if (!FAILS("mem_alloc", ENOMEM))
+		p = __real_mem_alloc(size);
+	blocks += p != NULL;
+	errno = saved;
+	return p;
+}
+
+void *
+__wrap_mem_grow(void *old, size_t count, size_t size)
+{
+	int saved = errno;
+	void *p = NULL;
+
+	if (!FAILS("mem_grow", ENOMEM))
+		p = __real_mem_grow(old, count, size);
+	blocks += p != NULL && old == NULL;
+	errno = saved;
+	return p;
+}
+
+void
+__wrap_mem_free(void *p)
+{
+	blocks -= p != NULL;
+	__real_mem_free(p);
+}
+
+void	*__real_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
+int	__real_munmap(void *at, size_t size);
+void	*__wrap_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
+int	__wrap_munmap(void *at, size_t size);
+
+void *
+__wrap_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset)
+{
+	void *p;
+
+	if (FAILS("mmap", ENOMEM))
+		return MAP_FAILED;
+	p = __real_mmap(at, size, prot, flags, fd, offset);
+	if (p != MAP_FAILED)
+		mapped += (long)size;
+	return p;
+}
+
+int
+__wrap_munmap(void *at, size_t size)
+{
+	mapped -= (long)size;
+	return __real_munmap(at, size);
+}
+
+long	__real_syscall(long number, ...);
+long	__wrap_syscall(long number, ...);
+
+/* Descriptors.  Each double has the prototype of the function, which has its name without __wrap_. */
+
+#define DOUBLE(type, failed, name, parameters, arguments, ...)	\
+	type	__real_##name parameters;			\
+	type	__wrap_##name parameters;			\
+								\
+	type							\
+	__wrap_##name parameters				\
+	{							\
+		if (FAILS(#name, __VA_ARGS__))			\
+			return (failed);			\
+		return __real_##name arguments;			\
+	}
+
+#define NO_DESCRIPTOR EMFILE, ENFILE, ENOMEM
+
+DOUBLE(int, -1, epoll_create1, (int flags), (flags), NO_DESCRIPTOR)
+DOUBLE(int, -1, eventfd, (unsigned count, int flags), (count, flags), NO_DESCRIPTOR)
+DOUBLE(int, -1, timerfd_create, (int clock, int flags), (clock, flags), NO_DESCRIPTOR)
+DOUBLE(int, -1, inotify_init1, (int flags), (flags), NO_DESCRIPTOR)
+DOUBLE(int, -1, inotify_add_watch, (int fd, const char *path, uint32_t mask), (fd, path, mask), ENOSPC, ENOMEM)
+DOUBLE(int, -1, socket, (int family, int type, int protocol), (family, type, protocol), NO_DESCRIPTOR, ENOBUFS)
+DOUBLE(int, -1, bind, (int fd, const struct sockaddr *address, socklen_t size), (fd, address, size), ENOMEM)
+DOUBLE(int, -1, setsockopt, (int fd, int level, int name, const void *value, socklen_t size),
+    (fd, level, name, value, size), ENOMEM, ENOBUFS)
+DOUBLE(FILE *, NULL, fopen, (const char *path, const char *mode), (path, mode), NO_DESCRIPTOR)
+DOUBLE(ssize_t, -1, readlink, (const char *path, char *target, size_t size), (path, target, size), ENOMEM)
+DOUBLE(int, -1, madvise, (void *at, size_t size, int advice), (at, size, advice), ENOMEM, EAGAIN)
+DOUBLE(int, -1, epoll_wait, (int ep, struct epoll_event *items, int n, int ms), (ep, items, n, ms), EINTR)
+DOUBLE(int, -1, epoll_pwait, (int ep, struct epoll_event *items, int n, int ms, const sigset_t *mask),
+    (ep, items, n, ms, mask), EINTR)
+DOUBLE(int, -1, ppoll, (struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask),
+    (fds, n, timeout, mask), EINTR)
+
+/*
+ * An item that is there is changed or removed in any case: that takes no memory.
+ * What is wrong with a new one is found out before there is none for it.
+ */
+static bool
+add_fails(int ep, int fd)
+{
+	int saved;
+
+	if (!FAILS("epoll_ctl", ENOMEM, ENOSPC))
+		return false;
+	saved = errno;
+	__real_syscall(SYS_epoll_ctl, ep, EPOLL_CTL_DEL, fd, NULL);
+	errno = saved;
+	return true;
+}
+
+int	__real_epoll_ctl(int ep, int op, int fd, struct epoll_event *item);
+int	__wrap_epoll_ctl(int ep, int op, int fd, struct epoll_event *item);
+
+int
+__wrap_epoll_ctl(int ep, int op, int fd, struct epoll_event *item)
+{
+	int result = __real_epoll_ctl(ep, op, fd, item);
+
+	return result == 0 && op == EPOLL_CTL_ADD && add_fails(ep, fd) ? -1 : result;
+}
+
+/* Calls that the library makes without the C library. */
+
+/* What is not here cannot fail when it is asked for what is right: closing, changing, asking for a state. */
+static bool
+bare_fails(long number, const long a[])
+{
+	switch (number) {
+	case SYS_fcntl:
+		return a[1] == F_DUPFD_CLOEXEC && FAILS("fcntl", EMFILE, ENOMEM);
+	case SYS_dup:
+	case SYS_pidfd_open:
+	case SYS_openat:
+	case SYS_signalfd4:
+		return (number != SYS_signalfd4 || a[0] == -1) && FAILS("open", NO_DESCRIPTOR);
+	case SYS_epoll_pwait:
+		return a[3] != 0 && FAILS("bare epoll_pwait", EINTR);
+#ifdef SYS_epoll_pwait2
+	case SYS_epoll_pwait2:
+		return FAILS("epoll_pwait2", EINTR);
+#endif
+	case SYS_read:
+		return FAILS("read", EINTR, ENOMEM);
+	case SYS_write:
+		return FAILS("write", ENOMEM);
+	case SYS_recvfrom:
+	case SYS_recvmmsg:
+		return FAILS("receive", EINTR, EAGAIN, ENOBUFS);
+	case SYS_sendto:
+		return FAILS("send", ENOBUFS, ENOMEM);
+	case SYS_ppoll:
+		return FAILS("bare ppoll", EINTR);
+	case SYS_getdents64:
+		return FAILS("getdents64", ENOMEM);
+#ifdef SYS_io_uring_setup
+	case SYS_io_uring_setup:
+		return FAILS("io_uring_setup", NO_DESCRIPTOR, EPERM);
+	case SYS_io_uring_register:
+		return FAILS("io_uring_register", ENOMEM);
+	case SYS_io_uring_enter:
+		return FAILS("io_uring_enter", EINTR, EAGAIN, ENOMEM);
+#endif
+	case SYS_clone:
+		return FAILS("clone", EAGAIN, ENOMEM);
+	case SYS_wait4:
+		return FAILS("wait4", EINTR);
+	default:
+		return false;
+	}
+}
+
+/* It takes as many arguments as there can be, whatever there is: AddressSanitizer would look. */
+__attribute__((no_sanitize("address"))) long
+__wrap_syscall(long number, ...)
+{
+	va_list list;
+	long a[6];
+
+	va_start(list, number);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(list, long);
+	va_end(list);
+	if (bare_fails(number, a))
+		return -1;
+	return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
