@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The usual call, which changes nothing and waits for ever, goes a short way through the library,
+ * and so do level-triggered events of descriptors.  What is unusual about a call, or an event,
+ * must make no difference: the short way ends anywhere.  And NOTE_NOCOUNT.
+ */
+#include "harness.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* The usual call. */
+static int
+usual(int kq, struct kevent *events, int room)
+{
+	return kevent(kq, NULL, 0, events, room, NULL);
+}
+
+static const struct kevent *
+find(const struct kevent *events, int n, int fd, short filter)
+{
+	for (int i = 0; i < n; i++)
+		if (events[i].ident == (uintptr_t)fd && events[i].filter == filter)
+			return &events[i];
+	ck_abort_msg("filter %d of %d did not come", filter, fd);
+}
+
+/* Among usual events every kind of unusual one, in each place. */
+START_TEST(kevent_usual__unusual_ones_come_in_between)
+{
+	enum { PAIRS = 9 };
+	int kq = queue(), fds[PAIRS][2], n, marks[PAIRS];
+	struct kevent events[4 * PAIRS];
+
+	for (int i = 0; i < PAIRS; i++) {
+		pair(i % 2 == 0 ? PAIR_UNIX : PAIR_PIPE, fds[i]);
+		put(fds[i][1], (size_t)i + 1);
+	}
+	for (int unusual = 0; unusual < PAIRS; unusual++) {
+		for (int i = 0; i < PAIRS; i++)
+			ck_assert_int_eq(change(kq, (uintptr_t)fds[i][0], EVFILT_READ,
+			    EV_ADD | (i == unusual ? EV_CLEAR : 0), 0, 0, &marks[i]), 0);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[unusual][1], EVFILT_WRITE, EV_ADD, 0, 0, NULL), 0);
+		for (int again = 0; again < 2; again++) {
+			n = usual(kq, events, 4 * PAIRS);
+			ck_assert_int_eq(n, PAIRS + 1 - again);
+			for (int i = 0; i < PAIRS; i++) {
+				if (i == unusual && again == 1)
+					continue;
+				const struct kevent *event = find(events, n, fds[i][0], EVFILT_READ);
+				ck_assert_int_eq(event->data, i + 1);
+				ck_assert_ptr_eq(event->udata, &marks[i]);
+				ck_assert_int_eq(event->flags, i == unusual ? EV_CLEAR : 0);
+				ck_assert_int_eq(event->fflags, 0);
+			}
+			ck_assert_int_ge(find(events, n, fds[unusual][1], EVFILT_WRITE)->data, 1);
+		}
+		for (int i = 0; i < PAIRS; i++)
+			ck_assert_int_eq(change(kq, (uintptr_t)fds[i][0], EVFILT_READ, EV_DELETE, 0, 0, NULL), 0);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[unusual][1], EVFILT_WRITE, EV_DELETE, 0, 0, NULL), 0);
+	}
+	for (int i = 0; i < PAIRS; i++)
+		close_pair(fds[i]);
+	close(kq);
+}
+END_TEST
+
+/* Room for fewer than are ready: all have their turn, whatever else waits. */
+START_TEST(kevent_usual__all_have_their_turn)
+{
+	enum { PAIRS = 5 };
+	static const int rooms[] = { 1, 2, 3, 255, 256, 257 };
+	int kq = queue(), fds[PAIRS][2], n;
+	bool seen[PAIRS + 1];
+	struct kevent events[257];
+
+	for (int i = 0; i < PAIRS; i++) {
+		pair(PAIR_UNIX, fds[i]);
+		put(fds[i][1], 1);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[i][0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	}
+	ck_assert_int_eq(change(kq, 1000, EVFILT_USER, EV_ADD, NOTE_TRIGGER, 0, NULL), 0);
+	for (size_t r = 0; r < sizeof(rooms) / sizeof(rooms[0]); r++) {
+		memset(seen, 0, sizeof(seen));
+		for (int calls = 0; calls < 4 * PAIRS; calls++) {
+			n = usual(kq, events, rooms[r]);
+			ck_assert_int_ge(n, 1);
+			ck_assert_int_le(n, PAIRS + 1);
+			for (int i = 0; i < n; i++)
+				for (int k = 0; k <= PAIRS; k++)
+					seen[k] |= events[i].ident == (k < PAIRS ? (uintptr_t)fds[k][0] : 1000);
+		}
+		for (int k = 0; k <= PAIRS; k++)
+			ck_assert_msg(seen[k], "room %d: %d never came", rooms[r], k);
+	}
+	for (int i = 0; i < PAIRS; i++)
+		close_pair(fds[i]);
+	close(kq);
+}
+END_TEST
+
+struct sleeper {
+	pthread_t	thread;
+	int		kq, count, error, room;
+	struct kevent	events[4];
+};
+
+static void *
+sleep_in_kevent(void *arg)
+{
+	struct sleeper *s = arg;
+
+	s->count = usual(s->kq, s->events, s->room);
+	s->error = errno;
+	return NULL;
+}
+
+static void
+sleeper_start(struct sleeper *s, int kq, int room)
+{
+	s->kq = kq;
+	s->room = room;
+	ck_assert_int_eq(pthread_create(&s->thread, NULL, sleep_in_kevent, s), 0);
+	nap(30);
+}
+
+/* What wakes it: a descriptor, a change, a timer, a signal's handler, the end of the queue. */
+START_TEST(kevent_usual__is_woken_by_anything)
+{
+	int kq = queue(), fds[2];
+	struct sleeper s;
+
+	pair(PAIR_UNIX, fds);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	ck_assert_int_eq(change(kq, 1, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+	sleeper_start(&s, kq, 4);
+	put(fds[1], 3);
+	pthread_join(s.thread, NULL);
+	ck_assert_int_eq(s.count, 1);
+	ck_assert_int_eq(s.events[0].data, 3);
+	get(fds[0], 3);
+	sleeper_start(&s, kq, 1);
+	ck_assert_int_eq(change(kq, 1, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), 0);
+	pthread_join(s.thread, NULL);
+	ck_assert_int_eq(s.count, 1);
+	ck_assert_int_eq(s.events[0].filter, EVFILT_USER);
+	sleeper_start(&s, kq, 4);
+	ck_assert_int_eq(change(kq, 1, EVFILT_TIMER, EV_ADD | EV_ONESHOT, 0, 10, NULL), 0);
+	pthread_join(s.thread, NULL);
+	ck_assert_int_eq(s.count, 1);
+	ck_assert_int_eq(s.events[0].filter, EVFILT_TIMER);
+	sleeper_start(&s, kq, 4);
+	close(kq);
+	pthread_join(s.thread, NULL);
+	ck_assert_int_eq(s.count, -1);
+	ck_assert_int_eq(s.error, EBADF);
+	close_pair(fds);
+}
+END_TEST
+
+static void
+on_usr1(int signo)
+{
+	(void)signo;
+}
+
+/* A handler ends it with EINTR, an ignored signal that is watched does not. */
+START_TEST(kevent_usual__is_interrupted_by_handlers_only)
+{
+	struct sigaction sa = { .sa_handler = on_usr1 };
+	int kq = queue();
+	struct sleeper s;
+
+	sigaction(SIGUSR1, &sa, NULL);
+	signal(SIGUSR2, SIG_IGN);
+	sleeper_start(&s, kq, 4);
+	pthread_kill(s.thread, SIGUSR1);
+	pthread_join(s.thread, NULL);
+	ck_assert_int_eq(s.count, -1);
+	ck_assert_int_eq(s.error, EINTR);
+	ck_assert_int_eq(change(kq, SIGUSR2, EVFILT_SIGNAL, EV_ADD | EV_DISABLE, 0, 0, NULL), 0);
+	ck_assert_int_eq(change(kq, 1, EVFILT_USER, EV_ADD, 0, 0, NULL), 0);
+	sleeper_start(&s, kq, 4);
+	pthread_kill(s.thread, SIGUSR2);
+	nap(30);
+	ck_assert_int_eq(change(kq, 1, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), 0);
+	pthread_join(s.thread, NULL);
+	ck_assert_int_eq(s.count, 1);
+	ck_assert_int_eq(s.events[0].filter, EVFILT_USER);
+	close(kq);
+}
+END_TEST
+
+/* errno is the program's own. */
+START_TEST(kevent_usual__keeps_errno)
+{
+	int kq = queue(), fds[2];
+	struct kevent event;
+
+	pair(PAIR_UNIX, fds);
+	put(fds[1], 1);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	errno = EXDEV;
+	ck_assert_int_eq(usual(kq, &event, 1), 1);
+	ck_assert_int_eq(errno, EXDEV);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
+/* Cancelled while it waits, it takes nothing away. */
+START_TEST(kevent_usual__cancelled_it_leaves_the_queue_whole)
+{
+	int kq = queue(), fds[2];
+	struct sleeper s;
+	void *result;
+
+	pair(PAIR_UNIX, fds);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+	sleeper_start(&s, kq, 4);
+	ck_assert_int_eq(pthread_cancel(s.thread), 0);
+	ck_assert_int_eq(pthread_join(s.thread, &result), 0);
+	ck_assert_ptr_eq(result, PTHREAD_CANCELED);
+	put(fds[1], 2);
+	ck_assert_int_eq(event_of(kq, (uintptr_t)fds[0], EVFILT_READ).data, 2);
+	no_event(kq);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
+/* A descriptor closed, and its number opened again, while the report is under way: see also the storm. */
+START_TEST(kevent_usual__new_owner_of_a_number_is_new)
+{
+	int kq = queue(), fds[2], more[2], copy;
+	struct kevent event;
+
+	pair(PAIR_UNIX, fds);
+	put(fds[1], 1);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, &fds), 0);
+	ck_assert_int_ge(copy = dup(fds[0]), 0);
+	pair(PAIR_PIPE, more);
+	put(more[1], 2);
+	ck_assert_int_eq(dup2(more[0], fds[0]), fds[0]);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, &more), 0);
+	ck_assert_int_eq(usual(kq, &event, 1), 1);
+	ck_assert_int_eq(event.data, 2);
+	ck_assert_ptr_eq(event.udata, &more);
+	close(copy);
+	close_pair(fds);
+	close_pair(more);
+	close(kq);
+}
+END_TEST
+
+/* NOTE_NOCOUNT: data is 1 whatever there is; all else is as ever. */
+START_TEST(kevent_usual__nocount_says_one)
+{
+	static const enum pair kinds[] = { PAIR_TCP, PAIR_UNIX, PAIR_UDP, PAIR_PIPE };
+	int kq = queue(), fds[2];
+	struct kevent event;
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		pair(kinds[i], fds);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, NOTE_NOCOUNT, 0, NULL), 0);
+		no_event(kq);
+		put(fds[1], 5);
+		event = event_of(kq, (uintptr_t)fds[0], EVFILT_READ);
+		ck_assert_msg(event.data == 1, "%s: %jd", pair_name(kinds[i]), (intmax_t)event.data);
+		ck_assert_int_eq(usual(kq, &event, 1), 1);
+		ck_assert_int_eq(event.data, 1);
+		ck_assert_int_eq(event.flags, 0);
+		get(fds[0], 5);
+		no_event(kq);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[1], EVFILT_WRITE, EV_ADD, NOTE_NOCOUNT, 0, NULL), 0);
+		ck_assert_int_eq(event_of(kq, (uintptr_t)fds[1], EVFILT_WRITE).data, 1);
+		close(fds[1]);
+		if (kinds[i] != PAIR_UDP) {
+			event = event_of(kq, (uintptr_t)fds[0], EVFILT_READ);
+			ck_assert_uint_ne(event.flags & EV_EOF, 0);
+			ck_assert_int_eq(event.data, 0);
+		}
+		close(fds[0]);
+	}
+	close(kq);
+}
+END_TEST
+
+/* A mark needs the count, a file's end does, too; and a change of the note takes effect. */
+START_TEST(kevent_usual__nocount_counts_where_it_must)
+{
+	int kq = queue(), fds[2], file;
+	char path[128];
+
+	pair(PAIR_UNIX, fds);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, NOTE_NOCOUNT | NOTE_LOWAT, 4, NULL), 0);
+	put(fds[1], 3);
+	no_event(kq);
+	put(fds[1], 3);
+	ck_assert_int_eq(event_of(kq, (uintptr_t)fds[0], EVFILT_READ).data, 6);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, NOTE_NOCOUNT, 0, NULL), 0);
+	ck_assert_int_eq(event_of(kq, (uintptr_t)fds[0], EVFILT_READ).data, 1);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	ck_assert_int_eq(event_of(kq, (uintptr_t)fds[0], EVFILT_READ).data, 6);
+	close_pair(fds);
+	snprintf(path, sizeof(path), "%s/file", scratch_dir());
+	ck_assert_int_ge(file = open(path, O_RDWR | O_CREAT, 0600), 0);
+	ck_assert_int_eq(change(kq, (uintptr_t)file, EVFILT_READ, EV_ADD, NOTE_NOCOUNT, 0, NULL), 0);
+	no_event(kq);
+	put(file, 7);
+	ck_assert_int_eq(lseek(file, 0, SEEK_SET), 0);
+	ck_assert_int_eq(event_of(kq, (uintptr_t)file, EVFILT_READ).data, 7);
+	close(file);
+	close(kq);
+}
+END_TEST
+
+HARNESS_MAIN("kevent_usual",
+    kevent_usual__unusual_ones_come_in_between,
+    kevent_usual__all_have_their_turn,
+    kevent_usual__is_woken_by_anything,
+    kevent_usual__is_interrupted_by_handlers_only,
+    kevent_usual__keeps_errno,
+    kevent_usual__cancelled_it_leaves_the_queue_whole,
+    kevent_usual__new_owner_of_a_number_is_new,
+    kevent_usual__nocount_says_one,
+    kevent_usual__nocount_counts_where_it_must)
