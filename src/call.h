@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A call of kevent() under way: kevent.c takes changes, wait.c waits, collect.c gives events out. */
+#ifndef KQ_CALL_H
+#define KQ_CALL_H
+
+#include "eventlist.h"
+#include "knote.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+
+struct kqueue;
+
+/*
+ * epoll's reports are read into a small array on the stack or, for a call that
+ * has room for more, into the end of the caller's own array, which is filled
+ * with events from its start meanwhile: an epoll_event is smaller than a kevent.
+ */
+#define KEVENT_STACK	256
+
+/*
+ * How often in a call epoll may report what comes to nothing: a file that was
+ * read by another thread, a descriptor that was just closed.  From then on each
+ * report is checked, for the descriptor may have been closed unseen.
+ */
+#define KEVENT_FRUITLESS	3
+
+/* How often in a call epoll is asked again, when it may have more for room that was kept in vain. */
+#define KEVENT_ROUNDS	16
+
+/* If that cannot be silenced, who waits looks after so many nanoseconds only. */
+#define KEVENT_SHORTEST_NAP	1000000
+#define KEVENT_LONGEST_NAP	8000000
+
+/*
+ * The data of no item: epoll has written nothing.  So many places are marked so
+ * before a wait, since a thread that is cancelled in it cannot know their count.
+ */
+#define KEVENT_NO_REPORT	UINT64_MAX
+#define KEVENT_MARKED	16
+
+/* A wait has ended: in which epoll, and what it said. */
+struct woken {
+	int	ep, n;
+};
+
+/* One call under way. */
+struct call {
+	struct kqueue	*kq;
+	struct eventlist out;
+	bool		errors_only;	/* no events are collected */
+	struct epoll_event *items;	/* reports of epoll ... */
+	int		nitems;		/* ... and how many fit */
+	int		first;		/* ... and how many of these were dealt with */
+	unsigned	lanes;		/* bit l: lane l has something, and is not asked yet */
+	int		kept;		/* entries kept for what is in kq_ready */
+	bool		more;		/* epoll gave all that was asked for: it may have more */
+	unsigned	fruitless;	/* how often reports came to nothing */
+	int64_t		nap;		/* how long not to ask epoll, in nanoseconds */
+	struct knote_list done;		/* ready, and delivered by this call */
+	bool		guarded;	/* all signals are blocked ... */
+	sigset_t	mask;		/* ... that are not blocked here */
+	struct epoll_event stack[KEVENT_STACK];
+};
+
+/* call->kq and call->out are filled in. */
+static inline void
+kevent_begin(struct call *call, bool errors_only)
+{
+	call->errors_only = errors_only;
+	call->first = 0;
+	call->lanes = 0;
+	call->kept = 0;
+	call->fruitless = 0;
+	call->nap = 0;
+	call->done = (struct knote_list){ NULL, NULL };
+	call->guarded = false;
+}
+
+/* A thread that is cancelled while it waits finds these where epoll has written nothing. */
+static inline void
+kevent_mark_items(struct call *call)
+{
+	for (int i = 0; i < call->nitems && i < KEVENT_MARKED; i++)
+		call->items[i].data.u64 = KEVENT_NO_REPORT;
+}
+
+/* n reports of epoll: events out.  The queue's lock is held. */
+void	kevent_collect(struct call *call, int n);
+
+/* The same when that has come to nothing before: each report is checked now. */
+void	kevent_collect_again(struct call *call, int n);
+
+/* What is ready now, without waiting. */
+void	kevent_collect_now(struct call *call);
+
+/* Where epoll shall put its reports, for what room is left. */
+void	kevent_place_items(struct call *call);
+
+/*
+ * Waits, and may be cancelled; woken: not NULL if it has waited once already.  How many events
+ * were delivered, or -errno.
+ */
+int	kevent_wait_on(struct call *call, const struct timespec *timeout, const struct woken *woken);
+
+/* For pthread_cleanup_push(): the call is cancelled. */
+void	kevent_cancelled(void *call);
+
+/*
+ * A wait was interrupted that began with silent and results: -errno, or -EAGAIN if no handler of
+ * the program's did it, but an ignored signal or a result of io_uring.
+ */
+int	kevent_interrupted(unsigned silent, unsigned results);
+
+#endif

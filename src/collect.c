@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Events out: what epoll has reported, and what our own sources made ready, as far as there is room. */
+#include "call.h"
+#include "filter.h"
+#include "kqueue.h"
+#include "report.h"
+
+/* At most so many at a time: nobody's array is touched far beyond what is put into it. */
+#define KEVENT_MOST	8192
+
+/* Room that is left for descriptors: one event is kept for each lane that is still to be asked. */
+static int
+kevent_left(const struct call *call)
+{
+	int left = eventlist_left(&call->out) - call->kept;
+
+	for (unsigned lanes = call->lanes; lanes != 0; lanes &= lanes - 1)
+		left--;
+	return left;
+}
+
+/*
+ * Where epoll shall put its reports, for what room is left.  In the caller's
+ * array they have the second half of what of it is used: each may be good for two
+ * events, which must not reach the reports that are still to be read.
+ */
+void
+kevent_place_items(struct call *call)
+{
+	int left = kevent_left(call);
+
+	call->nitems = left;
+	call->items = call->stack;
+	if (left > KEVENT_STACK) {
+		if (left > 2 * KEVENT_MOST)
+			left = 2 * KEVENT_MOST;
+		call->nitems = (left + 1) / 2;
+		call->items = (struct epoll_event *)eventlist_at(&call->out,
+		    call->out.el_count + left) - call->nitems;
+	}
+}
+
+/*
+ * Hands n reports of a lane to what they are for.  Each leaves room for one
+ * event of each behind it, or one with two events would starve the next.
+ */
+static void
+kevent_report(struct call *call, unsigned lane, int n)
+{
+	bool usual = lane == 0 && !call->out.el_wide && !call->kq->kq_suspect &&
+	    !atomic_load_explicit(&kqueue_blind, memory_order_relaxed);
+	struct epoll_event item;
+	int i = call->first;
+
+	for (call->first = 0; i < n; i++) {
+		if (usual)
+			i += report_usual(call->kq, call->items + i, n - i, &call->out);
+		if (i == n)
+			break;
+		item = call->items[i];
+		if (SOURCE_IS(item.data.u64))
+			call->lanes |= kqueue_report(call->kq, item.data.u64);
+		else
+			report_watch(call->kq, lane, item.data.u64, item.events, &call->out,
+			    kevent_left(call) - (n - 1 - i));
+	}
+}
+
+/* The same, and goes on while epoll has more and there is room. */
+static void
+kevent_report_all(struct call *call, unsigned lane, int ep, int n)
+{
+	int before;
+
+	for (;;) {
+		before = call->out.el_count;
+		kevent_report(call, lane, n);
+		if (n < call->nitems || call->items == call->stack ||
+		    call->out.el_count == before || kevent_left(call) == 0)
+			return;
+		kevent_place_items(call);
+		n = kqueue_poll(ep, call->items, call->nitems);
+	}
+}
+
+/*
+ * What our own sources made ready, or epoll for knotes that share an item: one
+ * with EV_CLEAR is told once of all that epoll has to report until now.
+ */
+static void
+kevent_collect_ready(struct call *call)
+{
+	struct kqueue *kq = call->kq;
+	int room = eventlist_left(&call->out);
+
+	if (kq->kq_edges && kq->kq_ready.kl_first != NULL && room > 0)
+		kqueue_drain(kq);
+	knote_collect(kq, &call->out, room, &call->done);
+}
+
+/* n reports of epoll, and those of the lanes they tell of. */
+static void
+kevent_collect_round(struct call *call, int n)
+{
+	struct kqueue *kq = call->kq;
+
+	call->more = n == call->nitems;
+	kevent_report_all(call, 0, kq->kq_ep, n);
+	if (call->lanes == 0 && kq->kq_ready.kl_first == NULL) {
+		call->kept = 0;
+		return;
+	}
+	for (unsigned lane = 1; call->lanes != 0; lane++) {
+		if ((call->lanes & 1u << lane) == 0)
+			continue;
+		call->lanes &= ~(1u << lane);
+		kevent_place_items(call);
+		n = kqueue_poll(kq->kq_nested[lane - 1], call->items, call->nitems);
+		kevent_report_all(call, lane, kq->kq_nested[lane - 1], n);
+	}
+}
+
+/* Our own sources' reports are no events: there may be room for what epoll was not asked for. */
+static void
+kevent_collect_more(struct call *call, bool keep)
+{
+	struct kqueue *kq = call->kq;
+	for (int i = 0; call->more && i < KEVENT_ROUNDS; i++) {
+		if (keep && call->kept == 0 && kq->kq_ready.kl_first != NULL)
+			call->kept = 1;
+		if (kevent_left(call) <= 0)
+			break;
+		kevent_place_items(call);
+		kevent_collect_round(call, kqueue_poll(kq->kq_ep, call->items, call->nitems));
+	}
+}
+
+/*
+ * Events out: n reports of epoll first, then what our own sources made ready.
+ * Each kind that has reported left room for one event at least.  What was in
+ * kq_ready may be ready no longer; then there is more room for descriptors.
+ */
+void
+kevent_collect(struct call *call, int n)
+{
+	struct kqueue *kq = call->kq;
+	int before;
+
+	kq->kq_call++;
+	kevent_collect_round(call, n);
+	kevent_collect_more(call, true);
+	call->kept = 0;
+	before = call->out.el_count;
+	kevent_collect_ready(call);
+	if (call->more) {
+		bool none = call->out.el_count == before;
+
+		kevent_collect_more(call, false);
+		/* None of these can come a second time. */
+		if (none)
+			kevent_collect_ready(call);
+	}
+	knote_list_append(&kq->kq_ready, &call->done);
+}
+
+void
+kevent_collect_again(struct call *call, int n)
+{
+	struct kqueue *kq = call->kq;
+
+	kq->kq_suspect = ++call->fruitless >= KEVENT_FRUITLESS;
+	kq->kq_stuck = false;
+	kevent_collect(call, n);
+	kq->kq_suspect = false;
+	if (!kq->kq_stuck)
+		call->nap = 0;
+	else if (call->nap < KEVENT_LONGEST_NAP)
+		call->nap = call->nap == 0 ? KEVENT_SHORTEST_NAP : call->nap * 2;
+}
+
+/*
+ * Up to half of the room is kept for what our own sources made ready, the rest
+ * is for descriptors.  The ready list comes last, and once: what is ready again
+ * as soon as it was delivered must not come twice in a call.
+ */
+static int
+kevent_share(struct call *call)
+{
+	uint32_t ready = atomic_load_explicit(&call->kq->kq_nready, memory_order_relaxed);
+	int share = call->out.el_room - call->out.el_room / 2;
+
+	if (call->out.el_room == 1)
+		share = call->kq->kq_turn = !call->kq->kq_turn;
+	return ready < (uint32_t)share ? (int)ready : share;
+}
+
+/*
+ * What is ready now, without waiting.  A report that came to nothing may have
+ * left an edge behind (a parked knote's item is armed anew), and what was ready
+ * may be so no longer, so that is asked for again: a call that returns nothing
+ * leaves a queue that is not readable.
+ */
+void
+kevent_collect_now(struct call *call)
+{
+	int n, kept, tries = KEVENT_FRUITLESS + 1;
+
+	do {
+		n = 0;
+		kept = call->kept = kevent_share(call);
+		kevent_place_items(call);
+		if (call->nitems > 0)
+			n = kqueue_poll(call->kq->kq_ep, call->items, call->nitems);
+		if (tries == KEVENT_FRUITLESS + 1)
+			kevent_collect(call, n);
+		else
+			kevent_collect_again(call, n);
+	} while ((n > 0 || kept > 0) && call->out.el_count == 0 && --tries > 0);
+}
