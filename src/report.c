@@ -254,6 +254,14 @@ report_usual(struct kqueue *kq, const struct epoll_event *items, int n, struct e
 	return done;
 }
 
+/* An edge was used up that was not to be delivered yet.  One that comes until then is no second event. */
+static void
+report_activate(struct kqueue *kq, struct knote *kn)
+{
+	kq->kq_edges |= (kn->kn_flags & EV_CLEAR) != 0;
+	knote_activate(kq, kn);
+}
+
 /*
  * The same, but nothing is delivered: how many level-triggered knotes are ready.
  * Others are activated, since epoll will not report them again.
@@ -282,7 +290,7 @@ report_count(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents)
 		else if ((watch_want(kn) & WATCH_MODE) == 0)
 			count++;
 		else
-			knote_activate(kq, kn);
+			report_activate(kq, kn);
 	}
 	return count;
 }

@@ -424,6 +424,43 @@ START_TEST(kqueue_poll__itself_and_cycles_are_einval)
 }
 END_TEST
 
+/* A registration that ended by its delivery is none. */
+START_TEST(kqueue_poll__told_once_it_makes_no_cycle)
+{
+	int a = queue(), b = queue();
+
+	ck_assert_int_eq(change(a, 1, EVFILT_USER, EV_ADD, NOTE_TRIGGER, 0, NULL), 0);
+	ck_assert_int_eq(change(b, (uintptr_t)a, EVFILT_READ, EV_ADD | EV_ONESHOT, 0, 0, NULL), 0);
+	event_of(b, (uintptr_t)a, EVFILT_READ);
+	ck_assert_int_eq(change(a, (uintptr_t)b, EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	close(a);
+	close(b);
+}
+END_TEST
+
+/* What was counted, and what comes until it is collected, is one event. */
+START_TEST(kqueue_poll__counted_clear_is_told_once)
+{
+	int inner = queue(), outer = queue(), fds[2];
+	struct kevent event;
+
+	pair(PAIR_PIPE, fds);
+	ck_assert_int_eq(change(inner, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+	ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	put(fds[1], 1);
+	ck_assert_int_eq(event_of(outer, (uintptr_t)inner, EVFILT_READ).data, 1);
+	close(fds[1]);
+	event = event_of(inner, (uintptr_t)fds[0], EVFILT_READ);
+	ck_assert_int_eq(event.data, 1);
+	ck_assert_uint_ne(event.flags & EV_EOF, 0);
+	no_event(inner);
+	no_event(outer);
+	close(fds[0]);
+	close(inner);
+	close(outer);
+}
+END_TEST
+
 START_TEST(kqueue_poll__other_filters_on_a_queue_are_einval)
 {
 	int inner = queue(), outer = queue();
@@ -501,6 +538,8 @@ HARNESS_MAIN("kqueue_poll",
     kqueue_poll__disabled_registrations_do_not_count,
     kqueue_poll__deeper_than_the_kernel_allows_is_einval,
     kqueue_poll__itself_and_cycles_are_einval,
+    kqueue_poll__told_once_it_makes_no_cycle,
+    kqueue_poll__counted_clear_is_told_once,
     kqueue_poll__other_filters_on_a_queue_are_einval,
     kqueue_poll__closing_the_inner_queue_removes_it_from_the_outer,
     kqueue_poll__closing_the_outer_queue_leaves_the_inner_alone,

@@ -200,8 +200,11 @@ watch_make(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned b
 static inline int
 watch_set(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned bits, bool again)
 {
-	if ((w->w_armed[lane] & ~WATCH_PRESENT) == bits && !again)
-		return 0;
+	if ((w->w_armed[lane] & ~WATCH_PRESENT) == bits && !again) {
+		/* What has fired once may stay, silent; but a queue's would make cycles that are none. */
+		if (w->w_armed[lane] != WATCH_PRESENT || w->w_knotes != 0 || fdtable_queue(fd) == NULL)
+			return 0;
+	}
 	return watch_make(kq, fd, w, lane, bits);
 }
 
