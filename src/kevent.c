@@ -97,7 +97,7 @@ kevent_before_wait(struct call *call, const struct eventlist *changes, bool wait
 	struct kqueue *kq = call->kq;
 	int error, done = 1;
 
-	kqueue_lock(kq);
+	kqueue_lock_inline(kq);
 	error = kqueue_is_open(kq) ? kevent_apply(kq, changes, &call->out) : -EBADF;
 	if (error == 0 && call->out.el_count == 0 && call->out.el_room > 0 &&
 	    !call->errors_only) {
@@ -106,7 +106,7 @@ kevent_before_wait(struct call *call, const struct eventlist *changes, bool wait
 			kevent_collect_now(call);
 		done = call->out.el_count > 0 || !wait;
 	}
-	kqueue_unlock(kq);
+	kqueue_unlock_inline(kq);
 	return error < 0 ? error : done;
 }
 
@@ -223,12 +223,12 @@ kevent_usual(struct call *call)
 	results = aio_results();
 	kevent_usual_wait(call, &woken);
 	if (woken.n > 0) {
-		kqueue_lock(kq);
+		kqueue_lock_inline(kq);
 		if (kqueue_is_open(kq) && woken.ep == kq->kq_ep && kq->kq_ready.kl_first == NULL) {
 			kq->kq_call++;
 			call->first = report_usual(kq, call->items, woken.n, &call->out);
 		}
-		kqueue_unlock(kq);
+		kqueue_unlock_inline(kq);
 	} else {
 		woken.n = kevent_interrupted(silent, results);
 	}

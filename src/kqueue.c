@@ -406,6 +406,18 @@ kqueue_catch_up(struct kqueue *kq)
 		bell_put_right(kq);
 }
 
+void
+kqueue_lock(struct kqueue *kq)
+{
+	kqueue_lock_inline(kq);
+}
+
+void
+kqueue_unlock(struct kqueue *kq)
+{
+	kqueue_unlock_inline(kq);
+}
+
 /* A forked child: no other thread is making or ending any. */
 void
 pool_fork_child(void)

@@ -127,9 +127,15 @@ void	kqueue_leave(struct kqueue *kq);
 /* Deals with what was closed, and done, since the lock was last held. */
 void	kqueue_catch_up(struct kqueue *kq);
 
-/* kq_lock. */
+/*
+ * kq_lock.  The inline ones are for the wait path; a file that no sanitizer looks into must
+ * take the others, or ThreadSanitizer does not see that a lock was held.
+ */
+void	kqueue_lock(struct kqueue *kq);
+void	kqueue_unlock(struct kqueue *kq);
+
 static inline void
-kqueue_lock(struct kqueue *kq)
+kqueue_lock_inline(struct kqueue *kq)
 {
 	lock_take(&kq->kq_lock);
 	if (atomic_load_explicit(&kq->kq_closed, memory_order_acquire) != 0 ||
@@ -140,7 +146,7 @@ kqueue_lock(struct kqueue *kq)
 }
 
 static inline void
-kqueue_unlock(struct kqueue *kq)
+kqueue_unlock_inline(struct kqueue *kq)
 {
 	if (kq->kq_ready.kl_first != NULL || kq->kq_bell != BELL_OFF)
 		bell_settle(kq);

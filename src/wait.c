@@ -217,7 +217,7 @@ kevent_wait(struct call *call, const struct timespec *timeout, const struct woke
 		error = n < 0 ? n : 0;
 		if (n == 0)
 			return 0;
-		kqueue_lock(kq);
+		kqueue_lock_inline(kq);
 		if (!kqueue_is_open(kq))
 			error = -EBADF;
 		else if (ep != kq->kq_ep || (kevent_wait_astray(error) && astray++ < KEVENT_ASTRAY))
@@ -228,7 +228,7 @@ kevent_wait(struct call *call, const struct timespec *timeout, const struct woke
 			kevent_collect(call, n);
 		else if (n > 0)
 			kevent_collect_again(call, n);
-		kqueue_unlock(kq);
+		kqueue_unlock_inline(kq);
 		if (call->out.el_count > 0)
 			return 0;
 		if (error < 0 && error != -EAGAIN)
@@ -259,7 +259,7 @@ kevent_cancelled(void *arg)
 	while (n < call->nitems && n < KEVENT_MARKED && call->items[n].data.u64 != KEVENT_NO_REPORT)
 		n++;
 	if (n > 0) {
-		kqueue_lock(kq);
+		kqueue_lock_inline(kq);
 		if (!kqueue_is_open(kq))
 			;
 		else if (n == KEVENT_MARKED && n < call->nitems)
@@ -267,7 +267,7 @@ kevent_cancelled(void *arg)
 		else
 			for (int i = 0; i < n; i++)
 				kqueue_put_back(kq, &call->items[i]);
-		kqueue_unlock(kq);
+		kqueue_unlock_inline(kq);
 	}
 	kqueue_leave(kq);
 }
