@@ -5,10 +5,14 @@
 #endif
 #include "proc.h"
 
+#include <linux/filter.h>
+#include <linux/netlink.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -335,6 +339,125 @@ START_TEST(proc_foreign__leaves_nothing)
 }
 END_TEST
 
+/* The kernel finds no memory for its messages, so to say: the library's socket passes none. */
+static void
+silence(void)
+{
+	struct sock_filter drop = { BPF_RET | BPF_K, 0, 0, 0 };
+	struct sock_fprog program = { 1, &drop };
+	int found = 0;
+
+	for (int fd = 3; fd < 8192; fd++) {
+		int protocol = -1;
+		socklen_t size = sizeof(protocol);
+
+		if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
+		    protocol == NETLINK_CONNECTOR) {
+			ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
+			    sizeof(program)), 0);
+			found++;
+		}
+	}
+	ck_assert_int_eq(found, 1);
+}
+
+static void
+hear_nothing(int kq, pid_t pid, int status, int go)
+{
+	(void)status;
+	watch(kq, pid);
+	silence();
+	put(go, 1);
+	check_end(kq, pid, 0);
+	/* A zombie now: nobody will say, so nothing is waited for. */
+	watch(kq, pid);
+	ck_assert(readable(kq, 0));
+	check_end(kq, pid, 0);
+}
+
+START_TEST(proc_foreign__status_that_never_comes)
+{
+	check_strangers(hear_nothing, 2);
+}
+END_TEST
+
+/* While the status is waited for. */
+static void
+change_meanwhile(int kq, pid_t pid, int status, int go)
+{
+	int before = open_descriptors();
+
+	(void)status;
+	watch(kq, pid);
+	silence();
+	put(go, 1);
+	/* Until the end is told, and waited no longer. */
+	while (kill(pid, 0) == -1 && errno == EPERM && !readable(kq, 100))
+		;
+	collect(kq, NULL, 0, 0);
+	switch (pid % 3) {
+	case 0:
+		ck_assert_int_eq(proc(kq, pid, EV_DELETE, 0), 0);
+		break;
+	case 1:
+		ck_assert_int_eq(proc(kq, pid, EV_DISABLE, 0), 0);
+		nap(50);
+		no_event(kq);
+		ck_assert_int_eq(proc(kq, pid, EV_ENABLE, 0), 0);
+		check_end(kq, pid, 0);
+		break;
+	default:
+		ck_assert_int_eq(proc(kq, pid, EV_ADD, NOTE_EXIT | NOTE_FORK), 0);
+		check_end(kq, pid, 0);
+	}
+	no_event(kq);
+	ck_assert_int_le(open_descriptors(), before + 1);
+}
+
+START_TEST(proc_foreign__changed_while_the_status_is_due)
+{
+	check_strangers(change_meanwhile, 6);
+}
+END_TEST
+
+/* In another network name space there is no connector. */
+START_TEST(proc_foreign__no_connector)
+{
+	int go[2];
+	pid_t pid, user;
+
+	if (getuid() != 0)
+		return;
+	pair(PAIR_UNIX, go);
+	if ((pid = fork()) == 0) {
+		get(go[1], 1);
+		_exit(7);
+	}
+	if ((user = fork()) == 0) {
+		int before, kq;
+
+		if (unshare(CLONE_NEWNET) == -1)
+			fprintf(stderr, "skipped: no other name space\n");
+		else if (setgid(NOBODY) == 0 && setuid(NOBODY) == 0) {
+			kq = queue();
+			before = open_descriptors();
+			watch(kq, pid);
+			ck_assert_int_eq(open_descriptors(), before + 1);
+			put(go[0], 1);
+			check_end(kq, pid, 0);
+			ck_assert_int_eq(open_descriptors(), before);
+			close(kq);
+			_exit(0);
+		}
+		put(go[0], 1);
+		_exit(0);
+	}
+	ck_assert_int_eq(reap(user), 0);
+	reap(pid);
+	close_pair(go);
+}
+END_TEST
+
 /* A process of the same user that /proc shows to nobody. */
 START_TEST(proc_foreign__not_dumpable)
 {
@@ -426,5 +549,8 @@ HARNESS_MAIN("proc_foreign",
     proc_foreign__status_of_a_stranger_asked_for_later,
     proc_foreign__only_the_stranger_wakes,
     proc_foreign__leaves_nothing,
+    proc_foreign__status_that_never_comes,
+    proc_foreign__changed_while_the_status_is_due,
+    proc_foreign__no_connector,
     proc_foreign__not_dumpable,
     proc_foreign__many_strangers)

@@ -194,17 +194,17 @@ proc_gone(const struct knote *kn, int *status)
 static bool
 proc_look(struct kqueue *kq, struct knote *kn)
 {
-	uint32_t status = proc_state(kn) & PROC_STATUS;
+	uint32_t state = proc_state(kn), status = state & PROC_STATUS;
 	int better;
 
 	if (!proc_gone(kn, &better))
 		return false;
 	if (better != 0)
-		status = (uint32_t)better;
-	/* 0 may be the first thread's, which went before the others, or nobody's yet. */
-	if (status == 0 && (proc_state(kn) & (PROC_ASKED | PROC_OVER)) == PROC_ASKED && proc_wait(kq, kn))
-		return true;
-	proc_end(kq, kn, status);
+		proc_end(kq, kn, (uint32_t)better);
+	/* 0 may be the first thread's, which went before the others. */
+	else if ((state & (PROC_ASKED | PROC_OVER)) != PROC_ASKED ||
+	    (status != 0 && (state & PROC_LED) != 0) || !proc_wait(kq, kn))
+		proc_end(kq, kn, status);
 	return true;
 }
 
@@ -220,14 +220,18 @@ proc_led(struct kqueue *kq, struct knote *kn, uint32_t status)
 		(void)pidfd_watch(kq, kn);
 }
 
-/* The same of one whose status is told by nobody else; what it means is seen when all has been told. */
+/*
+ * The same of one whose status is told by nobody else; what it means is seen when
+ * all has been told.  Another thread's status is the process's if the first one
+ * has gone before, with 0, as POSIX threads do.
+ */
 static void
 proc_learn(struct knote *kn, bool first, uint32_t status)
 {
-	uint32_t state = proc_state(kn);
-
-	if (first || ((state & PROC_LED) != 0 && (state & PROC_STATUS) == 0))
+	if (first)
 		proc_set_status(kn, PROC_LED, status);
+	else if ((proc_state(kn) & PROC_STATUS) == 0)
+		proc_set_status(kn, 0, status);
 }
 
 static void

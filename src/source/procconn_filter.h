@@ -37,7 +37,8 @@ int	procconn_filter_ack(int fd, uint32_t token);
 /*
  * What is asked for of these processes passes; or, if there are too many to tell
  * apart, that of every process; or if it is for all, everything of processes.
- * Threads never do, unless one ends with another status than 0 whose process's end is asked for.  0 or -errno.
+ * What threads do never does, but that one ends with another status than 0, of a
+ * process whose end is asked for.  0 or -errno.
  */
 int	procconn_filter(int fd, const struct watched *watched, uint32_t count, bool all);
 
