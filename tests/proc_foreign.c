@@ -386,8 +386,8 @@ static void
 change_meanwhile(int kq, pid_t pid, int status, int go)
 {
 	int before = open_descriptors();
+	struct kevent event;
 
-	(void)status;
 	watch(kq, pid);
 	silence();
 	put(go, 1);
@@ -407,8 +407,11 @@ change_meanwhile(int kq, pid_t pid, int status, int go)
 		check_end(kq, pid, 0);
 		break;
 	default:
+		/* The library asks anew, and may hear. */
 		ck_assert_int_eq(proc(kq, pid, EV_ADD, NOTE_EXIT | NOTE_FORK), 0);
-		check_end(kq, pid, 0);
+		event = event_of(kq, (uintptr_t)pid, EVFILT_PROC);
+		ck_assert_uint_eq(event.fflags, NOTE_EXIT);
+		ck_assert(event.data == 0 || event.data == status);
 	}
 	no_event(kq);
 	ck_assert_int_le(open_descriptors(), before + 1);
