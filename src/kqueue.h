@@ -73,7 +73,7 @@ struct kqueue {
 	struct mounts	*kq_mounts;	/* (k) NULL while none are watched */
 	struct rtnetlink *kq_rtnetlink;	/* (k) NULL while no interface is watched */
 	_Atomic(struct watcher *) kq_watcher; /* (a); NULL until the first watched signal */
-	struct procconn	*kq_procconn;	/* (k) NULL while no process's forks are watched */
+	struct procconn	*kq_procconn;	/* (k) NULL while nobody asks for it */
 	struct psi	*kq_psi;	/* (k) NULL unless memory is watched */
 	struct kqueue	*kq_next;	/* (i) every queue there is or was */
 	struct kqueue	*kq_next_free;	/* if KQ_FREE */

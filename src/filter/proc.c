@@ -6,14 +6,18 @@
  * pidfd can be had.  Once the end is noted, a registration does not depend on a
  * process any more, or on its number.
  *
+ * The status of a process that /proc does not tell us is told by the connector as
+ * well, some time after the pidfd has told of the end: that much is waited for.
+ *
  * kn_data: the notes to be delivered in the upper half; the parent, for
  * NOTE_CHILD, in the lower.  kn_sdata: in the upper half PROC_... and the
- * status, the lower is the pidfd's.
+ * status, the lower is the pidfd's.  kn_fd is the pidfd, unless PROC_LATE.
  */
 #include "../filter.h"
 
 #include "../source/pidfd.h"
 #include "../source/procconn.h"
+#include "../source/timerfd.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -25,7 +29,15 @@
 #define PROC_LED	0x40000000u	/* its first thread ended, maybe more */
 #define PROC_TRACKED	0x20000000u	/* is somebody's child: the connector tells of its end */
 #define PROC_OVER	0x10000000u	/* has ended; what it did before may still be told */
+#define PROC_ASKED	0x08000000u	/* the connector is asked for its status */
+#define PROC_LATE	0x04000000u	/* has ended, and the status has not come: the timer knows it */
 #define PROC_STATUS	0x0000ffffu
+
+/*
+ * How long, in nanoseconds.  The kernel has it ready at once, but whoever ends may
+ * have to wait for a processor before it is sent.
+ */
+#define PROC_PATIENCE	20000000
 
 static uint32_t
 proc_state(const struct knote *kn)
@@ -64,18 +76,32 @@ proc_set_pending(struct knote *kn, uint32_t notes)
 }
 
 /* What the connector is asked for. */
-static enum procconn_scope
+static unsigned
 proc_scope(const struct knote *kn, uint32_t fflags)
 {
+	unsigned scope = (proc_state(kn) & PROC_ASKED) != 0 ? PROCCONN_END : 0;
+
 	if ((proc_state(kn) & PROC_TRACKED) != 0 || (fflags & NOTE_TRACK) != 0)
-		return PROCCONN_ALL;
-	return (fflags & (NOTE_FORK | NOTE_EXEC)) != 0 ? PROCCONN_ONE : PROCCONN_NONE;
+		scope |= PROCCONN_ALL;
+	else if ((fflags & (NOTE_FORK | NOTE_EXEC)) != 0)
+		scope |= PROCCONN_FORKS;
+	return scope;
+}
+
+/* Its end is asked for: so must the connector be, unless the status can be had otherwise. */
+static void
+proc_ask(struct kqueue *kq, struct knote *kn, uint32_t fflags)
+{
+	bool led;
+
+	if ((fflags & PROC_EXIT) != 0 && (proc_state(kn) & (PROC_ASKED | PROC_TRACKED | PROC_LATE)) == 0 &&
+	    pidfd_unseen(kn, &led) && procconn_attach(kq, (pid_t)kn->kn_ident, PROCCONN_END) == 0)
+		proc_set_state(kn, proc_state(kn) | PROC_ASKED | (led ? PROC_LED : 0));
 }
 
 static int
 proc_attach(struct kqueue *kq, struct knote *kn)
 {
-	enum procconn_scope scope;
 	pid_t pid = (pid_t)kn->kn_ident;
 	int error, status;
 
@@ -86,10 +112,10 @@ proc_attach(struct kqueue *kq, struct knote *kn)
 	if (error < 0)
 		return error;
 	/* From here on nothing is missed, unless it has ended already. */
-	scope = proc_scope(kn, kn->kn_sfflags);
-	error = procconn_attach(kq, pid, scope);
+	error = procconn_attach(kq, pid, proc_scope(kn, kn->kn_sfflags));
 	if (error < 0)
 		goto pidfd;
+	proc_ask(kq, kn, kn->kn_sfflags);
 	/* A zombie has nothing to tell but its end. */
 	if ((kn->kn_sfflags & PROC_EXIT) == 0 && pidfd_exited(kn, &status))
 		error = -ESRCH;
@@ -97,7 +123,7 @@ proc_attach(struct kqueue *kq, struct knote *kn)
 		error = pidfd_watch(kq, kn);
 	if (error == 0)
 		return 0;
-	procconn_detach(kq, pid, scope);
+	procconn_detach(kq, pid, proc_scope(kn, kn->kn_sfflags));
 pidfd:
 	pidfd_detach(kn);
 	return error;
@@ -108,7 +134,13 @@ proc_detach(struct kqueue *kq, struct knote *kn)
 {
 	if (!proc_ended(kn))
 		procconn_detach(kq, (pid_t)kn->kn_ident, proc_scope(kn, kn->kn_sfflags));
-	pidfd_detach(kn);
+	if ((proc_state(kn) & PROC_LATE) == 0) {
+		pidfd_detach(kn);
+		return;
+	}
+	timerfd_remove(kq, kn, false);
+	proc_set_state(kn, proc_state(kn) & ~PROC_LATE);
+	atomic_init(&kn->kn_fd, -1);
 }
 
 /* The notes are to be delivered, if there are any. */
@@ -134,16 +166,45 @@ proc_end(struct kqueue *kq, struct knote *kn, uint32_t status)
 		knote_activate(kq, kn);
 }
 
+/* Has the timer look again, instead of the pidfd; without memory for it there is no waiting. */
+static bool
+proc_wait(struct kqueue *kq, struct knote *kn)
+{
+	if ((proc_state(kn) & PROC_LATE) != 0)
+		return timerfd_waits(kn);
+	pidfd_detach(kn);
+	kn->kn_aux = 0;
+	if (timerfd_add(kq, kn, false, timerfd_now(false) + PROC_PATIENCE) < 0) {
+		atomic_init(&kn->kn_fd, -1);
+		return false;
+	}
+	proc_set_state(kn, proc_state(kn) | PROC_LATE);
+	return true;
+}
+
+/* Whether every thread of it has ended, and if so what is known of the status but by the connector. */
+static bool
+proc_gone(const struct knote *kn, int *status)
+{
+	*status = 0;
+	return (proc_state(kn) & PROC_LATE) != 0 || kn->kn_fd == -1 || pidfd_exited(kn, status);
+}
+
 /* If every thread of it has ended, by now, so has it. */
 static bool
 proc_look(struct kqueue *kq, struct knote *kn)
 {
-	uint32_t status = proc_state(kn) & PROC_STATUS;
-	int better = 0;
+	uint32_t state = proc_state(kn), status = state & PROC_STATUS;
+	int better;
 
-	if (kn->kn_fd != -1 && !pidfd_exited(kn, &better))
+	if (!proc_gone(kn, &better))
 		return false;
-	proc_end(kq, kn, better != 0 ? (uint32_t)better : status);
+	if (better != 0)
+		proc_end(kq, kn, (uint32_t)better);
+	/* 0 may be the first thread's, which went before the others. */
+	else if ((state & (PROC_ASKED | PROC_OVER)) != PROC_ASKED ||
+	    (status != 0 && (state & PROC_LED) != 0) || !proc_wait(kq, kn))
+		proc_end(kq, kn, status);
 	return true;
 }
 
@@ -159,16 +220,42 @@ proc_led(struct kqueue *kq, struct knote *kn, uint32_t status)
 		(void)pidfd_watch(kq, kn);
 }
 
+/*
+ * The same of one whose status is told by nobody else; what it means is seen when
+ * all has been told.  Another thread's status is the process's if the first one
+ * has gone before, with 0, as POSIX threads do.
+ */
+static void
+proc_learn(struct knote *kn, bool first, uint32_t status)
+{
+	if (first)
+		proc_set_status(kn, PROC_LED, status);
+	else if ((proc_state(kn) & PROC_STATUS) == 0)
+		proc_set_status(kn, 0, status);
+}
+
+static void
+proc_exited(struct kqueue *kq, struct knote *kn, bool first)
+{
+	if ((proc_state(kn) & (PROC_ASKED | PROC_TRACKED)) == PROC_ASKED)
+		proc_learn(kn, first, procconn_status(kq));
+	else if (first)
+		proc_led(kq, kn, procconn_status(kq));
+}
+
 /* The first time it is only noted that it has ended, so that what was told in between counts. */
 static void
 proc_done(struct kqueue *kq, struct knote *kn)
 {
+	uint32_t state = proc_state(kn);
 	int status;
 
-	if ((proc_state(kn) & PROC_OVER) != 0)
+	if ((state & PROC_OVER) != 0)
 		proc_look(kq, kn);
-	else if ((proc_state(kn) & PROC_TRACKED) == 0 && pidfd_exited(kn, &status))
-		proc_set_state(kn, proc_state(kn) | PROC_OVER);
+	else if ((state & (PROC_ASKED | PROC_LED)) == PROC_ASKED)
+		return;		/* the status is still to come */
+	else if ((state & PROC_TRACKED) == 0 && proc_gone(kn, &status))
+		proc_set_state(kn, state | PROC_OVER);
 }
 
 /* A knote like its parent's for a child. */
@@ -218,7 +305,7 @@ proc_lost(struct kqueue *kq, struct knote *kn)
 {
 	uint32_t notes = kn->kn_sfflags & (NOTE_FORK | NOTE_EXEC);
 
-	if (proc_scope(kn, kn->kn_sfflags) == PROCCONN_NONE || proc_look(kq, kn))
+	if (proc_scope(kn, kn->kn_sfflags) == 0 || proc_look(kq, kn))
 		return;
 	if ((kn->kn_sfflags & NOTE_TRACK) != 0)
 		notes |= NOTE_TRACKERR;
@@ -238,7 +325,10 @@ proc_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 		proc_tell(kq, kn, kn->kn_sfflags & NOTE_EXEC);
 		break;
 	case PROCCONN_EXIT:
-		proc_led(kq, kn, procconn_status(kq));
+		proc_exited(kq, kn, true);
+		break;
+	case PROCCONN_THREAD:
+		proc_exited(kq, kn, false);
 		break;
 	case PROCCONN_DONE:
 		proc_done(kq, kn);
@@ -268,10 +358,13 @@ static int
 proc_touch(struct kqueue *kq, struct knote *kn, const struct kevent *kev)
 {
 	bool fflags = (kev->flags & EV_ADD) != 0 || kev->fflags != 0;
-	enum procconn_scope before = proc_scope(kn, kn->kn_sfflags), after = before;
 	pid_t pid = (pid_t)kn->kn_ident;
+	unsigned before, after;
 	int error = 0;
 
+	if (fflags && !proc_ended(kn))
+		proc_ask(kq, kn, kev->fflags);
+	before = after = proc_scope(kn, kn->kn_sfflags);
 	if (fflags && !proc_ended(kn))
 		after = proc_scope(kn, kev->fflags);
 	if (after != before)
@@ -280,7 +373,8 @@ proc_touch(struct kqueue *kq, struct knote *kn, const struct kevent *kev)
 		return error;
 	/* Here, since it may fail. */
 	if ((kev->flags & EV_ENABLE) != 0 && (kn->kn_status & KN_DISABLED) != 0 &&
-	    !proc_ended(kn) && (proc_state(kn) & (PROC_TRACKED | PROC_LED)) != PROC_TRACKED)
+	    !proc_ended(kn) && (proc_state(kn) & PROC_LATE) == 0 &&
+	    (proc_state(kn) & (PROC_TRACKED | PROC_LED)) != PROC_TRACKED)
 		error = pidfd_watch(kq, kn);
 	if (after != before)
 		procconn_detach(kq, pid, error < 0 ? after : before);
@@ -325,7 +419,7 @@ proc_delivered(struct kqueue *kq, struct knote *kn, const struct kevent *out)
 static void
 proc_enable(struct kqueue *kq, struct knote *kn, bool enabled)
 {
-	if (!enabled && !proc_ended(kn))
+	if (!enabled && !proc_ended(kn) && (proc_state(kn) & PROC_LATE) == 0)
 		pidfd_unwatch(kq, kn);
 }
 

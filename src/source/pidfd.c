@@ -5,7 +5,8 @@
  *
  * The status of somebody else's child is told by Linux in two places that
  * complete each other: /proc while it is a zombie (to whom may trace it),
- * the pidfd itself once it is reaped (6.15).
+ * the pidfd itself once it is reaped (6.15).  To all others it is told by the
+ * process connector only.
  *
  * System calls are made directly: libc's waitid() and poll() are
  * cancellation points, and the queue's lock is held here.
@@ -119,6 +120,46 @@ pidfd_zombie_status(int fd)
 	if (field == NULL || pidfd_number(fd) != number)
 		return 0;
 	return (int)strtol(field, NULL, 10);
+}
+
+/*
+ * Whether /proc keeps the status of the process from us: what it keeps with it is
+ * the address of its code, which is 1 then, and 0 where there is none any more;
+ * that does not tell.
+ */
+static bool
+pidfd_veiled(int fd, bool *led)
+{
+	int number = pidfd_number(fd);
+	char path[40], text[2048];
+	unsigned long long code;
+	const char *field;
+
+	*led = false;
+	snprintf(path, sizeof(path), "/proc/%d/stat", number);
+	if (number <= 0 || !procfs_read(path, text, sizeof(text)))
+		return true;
+	field = procfs_field(text, 26);
+	code = field != NULL ? strtoull(field, NULL, 10) : 1;
+	*led = code == 0;
+	return code <= 1;
+}
+
+bool
+pidfd_unseen(const struct knote *kn, bool *led)
+{
+	siginfo_t info;
+	size_t size;
+	void *list;
+	int status;
+
+	/* One call is all that a child or a process of the same user costs: who may trace it is told. */
+	if (syscall(SYS_get_robust_list, (pid_t)kn->kn_ident, &list, &size) == 0)
+		return false;
+	if (syscall(SYS_waitid, PIDFD_WAIT, kn->kn_fd, &info, WEXITED | WNOHANG | WNOWAIT | __WALL,
+	    NULL) == 0 || errno != ECHILD)
+		return false;
+	return pidfd_veiled(kn->kn_fd, led) && !pidfd_exited(kn, &status);
 }
 
 static bool

@@ -32,6 +32,12 @@ bool	pidfd_exited(const struct knote *kn, int *status);
 /* The same of a pidfd of the program's. */
 bool	pidfd_ended(int fd, int *status);
 
+/*
+ * Whether its status will be told to others only: it has not ended, is not our child,
+ * and /proc has it for those who may trace it.  *led: its first thread has gone.
+ */
+bool	pidfd_unseen(const struct knote *kn, bool *led);
+
 /* Whether a descriptor of the program's is a pidfd: 0 or -EBADF. */
 int	pidfd_check(int fd);
 

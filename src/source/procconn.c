@@ -55,7 +55,7 @@ struct procconn {
 	_Atomic int	pc_fd;
 	uint32_t	pc_count;	/* of pc_watched */
 	uint32_t	pc_room;
-	struct watched	*pc_watched;	/* with PROCCONN_ONE */
+	struct watched	*pc_watched;	/* with PROCCONN_FORKS or PROCCONN_END */
 	uint32_t	pc_all;		/* how many with PROCCONN_ALL */
 	bool		pc_busy;	/* a report is under way */
 	bool		pc_lost;	/* so must be looked for */
@@ -93,10 +93,14 @@ procconn_send(const struct procconn *pc, uint32_t op, uint32_t mask, uint32_t to
 static int
 procconn_listen(const struct procconn *pc)
 {
-	uint32_t mask = PROC_EVENT_FORK | PROC_EVENT_EXEC;
+	uint32_t mask = pc->pc_all > 0 ? PROC_EVENT_FORK | PROC_EVENT_EXEC | PROC_EVENT_EXIT : 0;
 
-	if (pc->pc_all > 0)
-		mask |= PROC_EVENT_EXIT;
+	for (uint32_t i = 0; i < pc->pc_count; i++) {
+		if (pc->pc_watched[i].w_forks > 0)
+			mask |= PROC_EVENT_FORK | PROC_EVENT_EXEC;
+		if (pc->pc_watched[i].w_ends > 0)
+			mask |= PROC_EVENT_EXIT;
+	}
 	return procconn_send(pc, PROC_CN_MCAST_LISTEN, mask, 0);
 }
 
@@ -263,38 +267,43 @@ procconn_find(const struct procconn *pc, pid_t pid)
 	return NULL;
 }
 
-/* 1: it is a new one; 0; or -errno. */
+/* 1: that is new; 0; or -errno. */
 static int
-procconn_watch(struct procconn *pc, pid_t pid)
+procconn_watch(struct procconn *pc, pid_t pid, unsigned scope)
 {
 	struct watched *w = procconn_find(pc, pid);
 	uint32_t room;
+	bool news;
 
-	if (w != NULL) {
-		w->w_users++;
-		return 0;
-	}
-	if (pc->pc_count == pc->pc_room) {
+	if (w == NULL && pc->pc_count == pc->pc_room) {
 		room = pc->pc_room * 2 + 16;
 		w = mem_grow(pc->pc_watched, room, sizeof(*w));
 		if (w == NULL)
 			return -ENOMEM;
 		pc->pc_watched = w;
 		pc->pc_room = room;
+		w = NULL;
 	}
-	pc->pc_watched[pc->pc_count++] = (struct watched){ pid, 1 };
-	return 1;
+	if (w == NULL) {
+		w = &pc->pc_watched[pc->pc_count++];
+		*w = (struct watched){ .w_pid = pid };
+	}
+	news = ((scope & PROCCONN_FORKS) != 0 && w->w_forks++ == 0);
+	news |= ((scope & PROCCONN_END) != 0 && w->w_ends++ == 0);
+	return news;
 }
 
 static void
-procconn_unwatch(struct procconn *pc, pid_t pid)
+procconn_unwatch(struct procconn *pc, pid_t pid, unsigned scope)
 {
 	struct watched *w = procconn_find(pc, pid);
 
-	if (--w->w_users == 0) {
+	if ((scope & PROCCONN_FORKS) != 0)
+		pc->pc_stale |= --w->w_forks == 0;
+	if ((scope & PROCCONN_END) != 0)
+		pc->pc_stale |= --w->w_ends == 0;
+	if (w->w_forks == 0 && w->w_ends == 0)
 		*w = pc->pc_watched[--pc->pc_count];
-		pc->pc_stale = true;
-	}
 }
 
 /* What nobody asks for any more is not told any more. */
@@ -315,27 +324,27 @@ procconn_narrow(struct kqueue *kq)
 }
 
 int
-procconn_attach(struct kqueue *kq, pid_t pid, enum procconn_scope scope)
+procconn_attach(struct kqueue *kq, pid_t pid, unsigned scope)
 {
 	struct procconn *pc;
-	int error = 0, news;
+	int error = 0, news = 0;
 
-	if (scope == PROCCONN_NONE)
+	if (scope == 0)
 		return 0;
 	if (kq->kq_procconn == NULL)
 		error = procconn_open(kq);
 	if (error < 0)
 		return error;
 	pc = kq->kq_procconn;
-	if (scope == PROCCONN_ALL)
-		news = pc->pc_all++ == 0;
-	else
-		news = procconn_watch(pc, pid);
+	if ((scope & ~PROCCONN_ALL) != 0)
+		news = procconn_watch(pc, pid, scope);
 	if (news < 0) {
 		pc->pc_stale = true;
 		procconn_narrow(kq);
 		return news;
 	}
+	if ((scope & PROCCONN_ALL) != 0)
+		news |= pc->pc_all++ == 0;
 	if (news > 0)
 		error = procconn_filter(pc->pc_fd, pc->pc_watched, pc->pc_count, pc->pc_all > 0);
 	if (news > 0 && error == 0)
@@ -346,15 +355,15 @@ procconn_attach(struct kqueue *kq, pid_t pid, enum procconn_scope scope)
 }
 
 void
-procconn_detach(struct kqueue *kq, pid_t pid, enum procconn_scope scope)
+procconn_detach(struct kqueue *kq, pid_t pid, unsigned scope)
 {
 	struct procconn *pc = kq->kq_procconn;
 
-	if (scope == PROCCONN_ALL)
+	if ((scope & PROCCONN_ALL) != 0)
 		pc->pc_stale |= --pc->pc_all == 0;
-	else if (scope == PROCCONN_ONE)
-		procconn_unwatch(pc, pid);
-	if (scope != PROCCONN_NONE && !kqueue_ending(kq))
+	if ((scope & ~PROCCONN_ALL) != 0)
+		procconn_unwatch(pc, pid, scope);
+	if (scope != 0 && !kqueue_ending(kq))
 		procconn_narrow(kq);
 }
 
@@ -372,6 +381,17 @@ procconn_status(const struct kqueue *kq)
 	return kq->kq_procconn->pc_status;
 }
 
+/* Once each: that it is done is told twice, and what comes between counts. */
+static void
+procconn_told(struct procconn *pc, uint32_t slot)
+{
+	for (uint32_t i = 0; i < pc->pc_ntold; i++)
+		if (pc->pc_told[i] == slot)
+			return;
+	if (pc->pc_ntold < PROCCONN_TOLD)
+		pc->pc_told[pc->pc_ntold++] = slot;
+}
+
 static void
 procconn_tell(struct kqueue *kq, uint32_t pid, enum procconn_hint hint)
 {
@@ -381,8 +401,8 @@ procconn_tell(struct kqueue *kq, uint32_t pid, enum procconn_hint hint)
 	for (uint32_t slot = 0; (kn = registry_next(kq, &filter_proc, pid,
 	    (unsigned)-EVFILT_PROC, slot)) != NULL;) {
 		slot = kn->kn_slot;
-		if ((hint == PROCCONN_FORK || hint == PROCCONN_EXEC) && pc->pc_ntold < PROCCONN_TOLD)
-			pc->pc_told[pc->pc_ntold++] = slot;
+		if (hint != PROCCONN_BORN)
+			procconn_told(pc, slot);
 		knote_note(kq, kn, hint);
 	}
 }
@@ -407,8 +427,8 @@ procconn_take(struct kqueue *kq, const struct message *m)
 		break;
 	case PROC_EVENT_EXIT:
 		kq->kq_procconn->pc_status = m->exit.status;
-		if (m->exit.thread == m->exit.pid)
-			procconn_tell(kq, m->exit.pid, PROCCONN_EXIT);
+		procconn_tell(kq, m->exit.pid, m->exit.thread == m->exit.pid ? PROCCONN_EXIT :
+		    PROCCONN_THREAD);
 		break;
 	}
 }

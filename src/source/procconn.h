@@ -13,8 +13,10 @@
 
 struct kqueue;
 
-/* What is told of: the forks and execs of one process, or those and the ends of all there are. */
-enum procconn_scope { PROCCONN_NONE, PROCCONN_ONE, PROCCONN_ALL };
+/* What is told of, one or several: the forks and execs of one process, its end, or both of all there are. */
+#define PROCCONN_FORKS	1u
+#define PROCCONN_END	2u
+#define PROCCONN_ALL	4u
 
 /* The hint of knote_note(), for every EVFILT_PROC knote on the process. */
 enum procconn_hint {
@@ -22,17 +24,17 @@ enum procconn_hint {
 	PROCCONN_FORK,		/* procconn_child() is its new child */
 	PROCCONN_EXEC,
 	PROCCONN_EXIT,		/* its first thread ended, procconn_status() */
+	PROCCONN_THREAD,	/* another did, with a status that is not 0; not with PROCCONN_ALL */
 	PROCCONN_DONE,		/* that was all so far: twice, with what came meanwhile in between */
 	PROCCONN_LOST		/* the kernel dropped something: for every knote of the queue */
 };
 
 /*
- * Has forks and execs of this process, or of all, told from now on: 0 or -errno
- * (ENOTSUP: there is no connector, or not for us).  PROCCONN_ALL cannot fail
- * where another has it already.
+ * Has this told from now on: 0 or -errno (ENOTSUP: there is no connector, or not
+ * for us).  PROCCONN_ALL cannot fail where another has it already.
  */
-int	procconn_attach(struct kqueue *kq, pid_t pid, enum procconn_scope scope);
-void	procconn_detach(struct kqueue *kq, pid_t pid, enum procconn_scope scope);
+int	procconn_attach(struct kqueue *kq, pid_t pid, unsigned scope);
+void	procconn_detach(struct kqueue *kq, pid_t pid, unsigned scope);
 
 /* Tells what has happened so far. */
 void	procconn_report(struct kqueue *kq);

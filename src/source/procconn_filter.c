@@ -22,7 +22,7 @@ _Static_assert(offsetof(struct message, fork) == 52, "as the kernel lays it out"
 
 struct program {
 	unsigned short	p_count;
-	struct sock_filter p_step[2 * PROCCONN_PIDS + 24];
+	struct sock_filter p_step[2 * PROCCONN_PIDS + 40];
 };
 
 static void
@@ -44,21 +44,34 @@ program_unless(struct program *p, uint32_t n, unsigned char skip)
 	program_add(p, BPF_JMP | BPF_JEQ | BPF_K, htonl(n), 0, skip);
 }
 
+/* A jump to where program_land() is called next. */
+static unsigned short
+program_jump(struct program *p)
+{
+	program_add(p, BPF_JMP | BPF_JA, 0, 0, 0);
+	return (unsigned short)(p->p_count - 1);
+}
+
+static void
+program_land(struct program *p, unsigned short jump)
+{
+	p->p_step[jump].k = (uint32_t)(p->p_count - jump - 1);
+}
+
 static void
 program_end(struct program *p, bool pass)
 {
 	program_add(p, BPF_RET | BPF_K, pass ? UINT32_MAX : 0, 0, 0);
 }
 
-/* Drops the message unless the two numbers are equal: a thread is no process. */
+/* Compares two numbers and has the second one loaded: the next step is skipped if they differ. */
 static void
 program_same(struct program *p, uint32_t thread, uint32_t pid)
 {
 	program_load(p, thread);
 	program_add(p, BPF_MISC | BPF_TAX, 0, 0, 0);
 	program_load(p, pid);
-	program_add(p, BPF_JMP | BPF_JEQ | BPF_X, 0, 1, 0);
-	program_end(p, false);
+	program_add(p, BPF_JMP | BPF_JEQ | BPF_X, 0, 0, 1);
 }
 
 static int
@@ -84,30 +97,73 @@ procconn_filter_ack(int fd, uint32_t token)
 	return program_set(fd, &p);
 }
 
+/* Forks, but of threads, and execs: go on with the process's number at jump[0] or [1]. */
+static void
+program_forks(struct program *p, unsigned short jump[2])
+{
+	program_unless(p, PROC_EVENT_FORK, 8);
+	program_same(p, AT(fork.child_thread), AT(fork.child));
+	program_add(p, BPF_JMP | BPF_JA, 1, 0, 0);
+	program_end(p, false);
+	program_load(p, AT(fork.parent));
+	jump[0] = program_jump(p);
+	program_unless(p, PROC_EVENT_EXEC, 2);
+	program_load(p, AT(exec.pid));
+	jump[1] = program_jump(p);
+}
+
+/* Ends: of a first thread at jump[0], of any other with a status at jump[1]. */
+static void
+program_exits(struct program *p, unsigned short jump[2])
+{
+	program_unless(p, PROC_EVENT_EXIT, 10);
+	program_same(p, AT(exit.thread), AT(exit.pid));
+	jump[0] = program_jump(p);
+	program_load(p, AT(exit.status));
+	program_unless(p, 0, 1);
+	program_end(p, false);
+	program_load(p, AT(exit.pid));
+	jump[1] = program_jump(p);
+	program_end(p, false);
+}
+
+static void
+program_number(struct program *p, pid_t pid)
+{
+	program_unless(p, (uint32_t)pid, 1);
+	program_end(p, true);
+}
+
 int
 procconn_filter(int fd, const struct watched *watched, uint32_t count, bool all)
 {
-	bool any = all || count > PROCCONN_PIDS;
+	unsigned short fork[2], end[2];
 	struct program p = { .p_count = 0 };
+	uint32_t forks = 0, ends = 0;
+	bool any_fork, any_end;
 
+	for (uint32_t i = 0; i < count; i++) {
+		forks += watched[i].w_forks > 0;
+		ends += watched[i].w_ends > 0;
+	}
+	any_fork = all || forks > PROCCONN_PIDS;
+	any_end = ends + (any_fork ? 0 : forks) > PROCCONN_PIDS;
 	program_load(&p, AT(pm_what));
-	program_unless(&p, PROC_EVENT_FORK, 7);
-	program_same(&p, AT(fork.child_thread), AT(fork.child));
-	program_load(&p, AT(fork.parent));
-	program_add(&p, BPF_JMP | BPF_JA, all ? 11 : 4, 0, 0);	/* to the numbers */
-	program_unless(&p, PROC_EVENT_EXEC, 2);
-	program_load(&p, AT(exec.pid));
-	program_add(&p, BPF_JMP | BPF_JA, all ? 8 : 1, 0, 0);	/* likewise */
-	if (all) {
-		program_unless(&p, PROC_EVENT_EXIT, 6);
-		program_same(&p, AT(exit.thread), AT(exit.pid));
+	program_forks(&p, fork);
+	program_exits(&p, end);
+	program_land(&p, fork[0]);
+	program_land(&p, fork[1]);
+	for (uint32_t i = 0; i < count && !any_fork; i++)
+		if (watched[i].w_forks > 0)
+			program_number(&p, watched[i].w_pid);
+	program_end(&p, any_fork);
+	program_land(&p, end[0]);
+	if (all)
 		program_end(&p, true);
-	}
-	program_end(&p, false);
-	for (uint32_t i = 0; i < count && !any; i++) {
-		program_unless(&p, (uint32_t)watched[i].w_pid, 1);
-		program_end(&p, true);
-	}
-	program_end(&p, any);
+	program_land(&p, end[1]);
+	for (uint32_t i = 0; i < count && !any_end; i++)
+		if (watched[i].w_ends > 0)
+			program_number(&p, watched[i].w_pid);
+	program_end(&p, any_end);
 	return program_set(fd, &p);
 }

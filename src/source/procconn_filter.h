@@ -27,16 +27,18 @@ struct message {
 /* A process that is asked for by number. */
 struct watched {
 	pid_t		w_pid;
-	uint32_t	w_users;
+	uint32_t	w_forks;	/* how many ask for its forks and execs */
+	uint32_t	w_ends;		/* and how many for its end */
 };
 
 /* The acknowledgement with token + 1 passes, nothing else: 0 or -errno. */
 int	procconn_filter_ack(int fd, uint32_t token);
 
 /*
- * Forks and execs of these processes pass, threads never; or, if there are too
- * many to tell apart, of every process; or if it is for all, the ends of
- * processes, too.  0 or -errno.
+ * What is asked for of these processes passes; or, if there are too many to tell
+ * apart, that of every process; or if it is for all, everything of processes.
+ * What threads do never does, but that one ends with another status than 0, of a
+ * process whose end is asked for.  0 or -errno.
  */
 int	procconn_filter(int fd, const struct watched *watched, uint32_t count, bool all);
 
