@@ -78,7 +78,10 @@ pool_give(struct kqueue *kq)
 		;
 }
 
-/* Threads that the sanitizer does not know come here (source/aio.c). */
+/*
+ * Threads that the C library's AIO starts come here (source/aio.c).  ThreadSanitizer does not know
+ * them, and keeps no record of what they do; what is read here is atomic.
+ */
 __attribute__((no_sanitize("thread"))) int
 kqueue_eventfd(void)
 {

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+/* sigset(), siginterrupt() and their like are old, and old programs call them: so must this. */
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
 typedef void disposition(int);

@@ -24,6 +24,7 @@ absent(void)
 		return absent();	\
 	}
 
+/* Their parameters are named for the reader: none of them is used. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
 ABSENT(__aio_read, (struct aiocb *cb))
