@@ -39,7 +39,7 @@ struct kqueue;
 #define KEVENT_NO_REPORT	UINT64_MAX
 #define KEVENT_MARKED	16
 
-/* A wait has ended: in which epoll, and what it said. */
+/* A wait has ended: in which epoll, and what it said; 0: that came to nothing. */
 struct woken {
 	int	ep, n;
 };
@@ -87,6 +87,9 @@ kevent_mark_items(struct call *call)
 
 /* n reports of epoll: events out.  The queue's lock is held. */
 void	kevent_collect(struct call *call, int n);
+
+/* The same from the first on that was not dealt with, for a call that has begun to collect (kq_call). */
+void	kevent_collect_rest(struct call *call, int n);
 
 /* The same when that has come to nothing before: each report is checked now. */
 void	kevent_collect_again(struct call *call, int n);

@@ -141,12 +141,11 @@ kevent_collect_more(struct call *call, bool keep)
  * kq_ready may be ready no longer; then there is more room for descriptors.
  */
 void
-kevent_collect(struct call *call, int n)
+kevent_collect_rest(struct call *call, int n)
 {
 	struct kqueue *kq = call->kq;
 	int before;
 
-	kq->kq_call++;
 	kevent_collect_round(call, n);
 	kevent_collect_more(call, true);
 	call->kept = 0;
@@ -161,6 +160,13 @@ kevent_collect(struct call *call, int n)
 			kevent_collect_ready(call);
 	}
 	knote_list_append(&kq->kq_ready, &call->done);
+}
+
+void
+kevent_collect(struct call *call, int n)
+{
+	call->kq->kq_call++;
+	kevent_collect_rest(call, n);
 }
 
 void

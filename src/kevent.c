@@ -222,17 +222,20 @@ kevent_usual(struct call *call)
 	silent = sigaction_wait_begins();
 	results = aio_results();
 	kevent_usual_wait(call, &woken);
-	if (woken.n > 0) {
-		kqueue_lock_inline(kq);
-		if (kqueue_is_open(kq) && woken.ep == kq->kq_ep && kq->kq_ready.kl_first == NULL) {
-			kq->kq_call++;
-			call->first = report_usual(kq, call->items, woken.n, &call->out);
-		}
-		kqueue_unlock_inline(kq);
-	} else {
+	if (woken.n < 0) {
 		woken.n = kevent_interrupted(silent, results);
+		return kevent_wait_on(call, NULL, &woken);
 	}
-	return call->first == woken.n ? call->out.el_count : kevent_wait_on(call, NULL, &woken);
+	kqueue_lock_inline(kq);
+	if (kqueue_is_open(kq) && woken.ep == kq->kq_ep && kq->kq_ready.kl_first == NULL) {
+		kq->kq_call++;
+		call->first = report_usual(kq, call->items, woken.n, &call->out);
+		if (call->first < woken.n)
+			kevent_collect_rest(call, woken.n);
+		woken.n = 0;
+	}
+	kqueue_unlock_inline(kq);
+	return call->out.el_count > 0 ? call->out.el_count : kevent_wait_on(call, NULL, &woken);
 }
 
 /* An array of changes is read only. */

@@ -212,19 +212,20 @@ usual_knote(struct kqueue *kq, const struct epoll_event *item, struct watch **fo
 static inline int
 usual_data(const struct knote *kn, const struct watch *w, uint32_t revents)
 {
-	int bytes;
+	int fd = (int)kn->kn_ident, bytes;
 
-	if (kn->kn_sfflags == NOTE_NOCOUNT && revents == (kn->kn_filter == -EVFILT_READ ?
-	    EPOLLIN : EPOLLOUT) && (unsigned)w->w_kind - FD_STREAM <= FD_BYTES - FD_STREAM)
-		return 1;
-	if (kn->kn_filter == -EVFILT_WRITE && revents == EPOLLOUT && kn->kn_sfflags == 0 &&
-	    w->w_kind == FD_STREAM && !fdtable_shut((int)kn->kn_ident))
-		return (int)fdkind_space((int)kn->kn_ident, FD_STREAM);
-	if (kn->kn_filter != -EVFILT_READ || revents != EPOLLIN || kn->kn_sfflags != 0 ||
-	    (unsigned)w->w_kind - FD_STREAM > FD_BYTES - FD_STREAM ||
-	    ioctl((int)kn->kn_ident, FIONREAD, &bytes) == -1)
+	if (kn->kn_sfflags != 0 && kn->kn_sfflags != NOTE_NOCOUNT)
 		return 0;
-	return bytes;
+	if (kn->kn_filter == -EVFILT_READ && revents == EPOLLIN &&
+	    (unsigned)w->w_kind - FD_STREAM <= FD_BYTES - FD_STREAM) {
+		if (kn->kn_sfflags != 0)
+			return 1;
+		return ioctl(fd, FIONREAD, &bytes) == 0 ? bytes : 0;
+	}
+	if (kn->kn_filter == -EVFILT_WRITE && revents == EPOLLOUT && w->w_kind == FD_STREAM &&
+	    !fdtable_shut(fd))
+		return kn->kn_sfflags != 0 ? 1 : (int)fdkind_space(fd, FD_STREAM);
+	return 0;
 }
 
 int

@@ -196,7 +196,7 @@ kevent_wait(struct call *call, const struct timespec *timeout, const struct woke
 	struct kqueue *kq = call->kq;
 	struct timespec left;
 	int64_t deadline = 0;
-	bool again = false;
+	bool again = woken != NULL && woken->n == 0;
 	int n, error, ep, late = 0, astray = 0;
 
 	if (timeout != NULL && timeout->tv_sec > KEVENT_FOREVER)

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The usual call. */
@@ -321,6 +322,51 @@ START_TEST(kevent_usual__nocount_counts_where_it_must)
 }
 END_TEST
 
+/* What was told the short way is not told again when the call goes on the long way. */
+START_TEST(kevent_usual__nothing_comes_twice_in_a_call)
+{
+	int kq = queue(), fds[2], dir, child;
+	struct kevent events[2];
+	char path[128];
+
+	pair(PAIR_UNIX, fds);
+	ck_assert_int_ge(dir = open(scratch_dir(), O_RDONLY | O_DIRECTORY), 0);
+	snprintf(path, sizeof(path), "%s/child", scratch_dir());
+	ck_assert_int_ge(child = open(path, O_RDWR | O_CREAT, 0600), 0);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	ck_assert_int_eq(change(kq, (uintptr_t)dir, EVFILT_VNODE, EV_ADD | EV_CLEAR, NOTE_ATTRIB, 0, NULL), 0);
+	put(fds[1], 1);
+	for (int i = 0; i < 10; i++) {
+		/* Epoll reports both, and the directory's comes to nothing: there is room, and it has more. */
+		ck_assert_int_eq(fchmod(child, i % 2 == 0 ? 0640 : 0600), 0);
+		ck_assert_int_eq(usual(kq, events, 2), 1);
+		ck_assert_int_eq(events[0].ident, fds[0]);
+	}
+	close(child);
+	close(dir);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
+/* An own shutdown is the end, whether bytes are counted or not. */
+START_TEST(kevent_usual__nocount_tells_an_own_shutdown)
+{
+	int kq = queue(), fds[2];
+	struct kevent event;
+
+	pair(PAIR_UNIX, fds);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_WRITE, EV_ADD, NOTE_NOCOUNT, 0, NULL), 0);
+	ck_assert_int_eq(usual(kq, &event, 1), 1);
+	ck_assert_uint_eq(event.flags & EV_EOF, 0);
+	ck_assert_int_eq(shutdown(fds[0], SHUT_WR), 0);
+	ck_assert_int_eq(usual(kq, &event, 1), 1);
+	ck_assert_uint_ne(event.flags & EV_EOF, 0);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
 HARNESS_MAIN("kevent_usual",
     kevent_usual__unusual_ones_come_in_between,
     kevent_usual__all_have_their_turn,
@@ -330,4 +376,6 @@ HARNESS_MAIN("kevent_usual",
     kevent_usual__cancelled_it_leaves_the_queue_whole,
     kevent_usual__new_owner_of_a_number_is_new,
     kevent_usual__nocount_says_one,
-    kevent_usual__nocount_counts_where_it_must)
+    kevent_usual__nocount_counts_where_it_must,
+    kevent_usual__nothing_comes_twice_in_a_call,
+    kevent_usual__nocount_tells_an_own_shutdown)
