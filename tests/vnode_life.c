@@ -536,7 +536,24 @@ START_TEST(vnode_life__first_thread_has_ended)
 }
 END_TEST
 
+/* What is asked for again is told, though an event from before it was given up is still to be read. */
+START_TEST(vnode_life__what_is_asked_for_again_is_told)
+{
+	begin();
+	ok(link(path, name_of("link")));
+	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_VNODE, EV_ADD | EV_CLEAR, NOTE_LINK, 0, NULL), 0);
+	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_VNODE, EV_ADD, 0, 0, NULL), 0);
+	ok(unlink(name_of("link")));
+	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_VNODE, EV_ADD, NOTE_LINK, 0, NULL), 0);
+	no_event(kq);
+	ok(unlink(path));
+	ck_assert_uint_eq(event_of(kq, (uintptr_t)fd, EVFILT_VNODE).fflags, NOTE_LINK);
+	end();
+}
+END_TEST
+
 HARNESS_MAIN("vnode_life",
+	vnode_life__what_is_asked_for_again_is_told,
 	vnode_life__oneshot,
 	vnode_life__disabled_one_keeps_recording,
 	vnode_life__added_disabled,

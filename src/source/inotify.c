@@ -291,13 +291,15 @@ static int
 inotify_change(struct kqueue *kq, struct inotify_mark *mark, int fd, uint32_t mask)
 {
 	struct inotify_watch *w = mark->im_watch;
-	int wd = w->iw_wd;
+	int wd;
 
+	/* First: a report makes the kernel's mask no larger than the marks ask for until now. */
+	inotify_report(kq);
+	wd = w->iw_wd;
 	if ((mask & ~mark->im_mask & IN_ALL_EVENTS) != 0)
 		wd = inotify_ask(kq->kq_inotify, fd, mask, IN_MASK_ADD);
 	if (wd < 0)
 		return wd;
-	inotify_report(kq);
 	if (wd == 0 || wd != w->iw_wd) {
 		inotify_unask(kq->kq_inotify, wd);
 		return -ENOENT;
