@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "bell.h"
 
+#include "hidden.h"
 #include "kqueue.h"
 
 #include <errno.h>
@@ -19,7 +20,7 @@ bell_set(struct kqueue *kq, uint32_t events)
 
 	do {
 		bell = kqueue_eventfd();
-		epoll_ctl(kq->kq_ep, EPOLL_CTL_MOD, bell, &item);
+		hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_MOD, bell, &item);
 	} while (bell != kqueue_eventfd());
 	errno = saved;
 }
@@ -35,7 +36,7 @@ bell_follow(struct kqueue *kq, int old)
 
 	atomic_store(&kq->kq_bell_moved, true);
 	kqueue_source_add(kq, kqueue_eventfd(), EPOLLIN, bell_tag(kq));
-	epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, old, NULL);
+	hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, old, NULL);
 	errno = saved;
 }
 

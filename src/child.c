@@ -62,7 +62,7 @@ kqueue_close_inherited(void)
 			continue;
 		}
 		if (cleanup && atomic_load_explicit(&entry->fe_queue, memory_order_relaxed) != NULL &&
-		    epoll_ctl(fd, EPOLL_CTL_ADD, bell, &item) == -1 && errno == EEXIST)
+		    hidden_epoll_ctl(fd, EPOLL_CTL_ADD, bell, &item) == -1 && errno == EEXIST)
 			hidden_close(fd);
 		if (cleanup && fdtable_hidden(fd) && fd != bell)
 			hidden_close(fd);

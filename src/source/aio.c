@@ -17,6 +17,7 @@
 
 #include "../bell.h"
 #include "../filter.h"
+#include "../hidden.h"
 #include "../kqueue.h"
 #include "../mem.h"
 
@@ -110,7 +111,7 @@ aio_new(uintptr_t key, uint32_t state)
 /*
  * Rings the queue's bell, as a closing does (bell.h): kqueue_lock() then finds
  * what is in kq_aio.  The queue may end under our hands, and another begin in its
- * struct: that rings for nothing.  The bare call is one that no sanitizer knows.
+ * struct: that rings for nothing.
  */
 static void
 aio_ring(struct kqueue *kq)
@@ -123,7 +124,7 @@ aio_ring(struct kqueue *kq)
 
 	do {
 		bell = kqueue_eventfd();
-		syscall(SYS_epoll_ctl, kq->kq_ep, EPOLL_CTL_MOD, bell, &item);
+		hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_MOD, bell, &item);
 	} while (bell != kqueue_eventfd());
 	errno = saved;
 }

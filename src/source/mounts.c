@@ -325,7 +325,7 @@ mounts_open_epoll(struct mounts *m)
 	error = hidden_move(fd, &m->m_ep);
 	if (error < 0)
 		return error;
-	if (epoll_ctl(m->m_ep, EPOLL_CTL_ADD, m->m_wake, &item) == -1)
+	if (hidden_epoll_ctl(m->m_ep, EPOLL_CTL_ADD, m->m_wake, &item) == -1)
 		return -errno;
 	mounts_take(m);
 	return 0;
@@ -434,7 +434,7 @@ mounts_unwatch(struct kqueue *kq)
 			return;
 	}
 	if (m->m_watched)
-		epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, m->m_ep, NULL);
+		hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, m->m_ep, NULL);
 	m->m_watched = false;
 	errno = saved;
 }

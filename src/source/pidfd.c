@@ -83,7 +83,7 @@ pidfd_watch(struct kqueue *kq, const struct knote *kn)
 void
 pidfd_unwatch(struct kqueue *kq, const struct knote *kn)
 {
-	epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, kn->kn_fd, NULL);
+	hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, kn->kn_fd, NULL);
 }
 
 /*

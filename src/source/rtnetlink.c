@@ -401,7 +401,7 @@ rtnetlink_unwatch(struct kqueue *kq)
 			return;
 	}
 	if (r->r_watched)
-		epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, r->r_fd, NULL);
+		hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, r->r_fd, NULL);
 	r->r_watched = false;
 	errno = saved;
 }

@@ -123,7 +123,7 @@ sigaction_follow_bell(struct kqueue *kq, int old)
 
 	if (w != NULL && atomic_load(&w->w_belled)) {
 		kqueue_source_add(kq, atomic_load(&bell), EPOLLIN | EPOLLET, SIGACTION_TAG);
-		epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, old, NULL);
+		hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, old, NULL);
 	}
 	errno = saved;
 }
@@ -317,7 +317,7 @@ sigaction_ring(int signo)
 			continue;
 		do {
 			fd = atomic_load(&bell);
-			syscall(SYS_epoll_ctl, w->w_kq->kq_ep, EPOLL_CTL_MOD, fd, &item);
+			hidden_epoll_ctl(w->w_kq->kq_ep, EPOLL_CTL_MOD, fd, &item);
 		} while (fd != atomic_load(&bell));
 	}
 }

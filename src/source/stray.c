@@ -7,6 +7,7 @@
  */
 #include "source/stray.h"
 
+#include "hidden.h"
 #include "kqueue.h"
 #include "source/timerfd.h"
 
@@ -47,7 +48,7 @@ static bool
 stray_try(int ep, int fd, int d)
 {
 	return d != fd && syscall(SYS_dup3, d, fd, O_CLOEXEC) == fd &&
-	    epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL) == 0;
+	    hidden_epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL) == 0;
 }
 
 /* In the child, whose memory is a copy: system calls only.  Its exit status, 0 if one was found. */

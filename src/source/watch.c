@@ -18,6 +18,7 @@
 
 #include "fdtable.h"
 #include "filter.h"
+#include "hidden.h"
 #include "kqueue.h"
 #include "mem.h"
 #include "source/stray.h"
@@ -158,7 +159,7 @@ watch_overtaken(int ep, int fd, const struct watch *w)
 {
 	if (w->w_epoch == fdtable_epoch(fd))
 		return false;
-	epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
+	hidden_epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
 	return true;
 }
 
@@ -178,9 +179,9 @@ watch_make(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned b
 		return ep;
 	if (bits == 0) {
 		w->w_armed[lane] = 0;
-		epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
-	} else if (epoll_ctl(ep, (armed & WATCH_PRESENT) != 0 ? EPOLL_CTL_MOD : EPOLL_CTL_ADD,
-	    fd, &item) == 0 || (errno == EEXIST && epoll_ctl(ep, EPOLL_CTL_MOD, fd, &item) == 0)) {
+		hidden_epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
+	} else if (hidden_epoll_ctl(ep, (armed & WATCH_PRESENT) != 0 ? EPOLL_CTL_MOD : EPOLL_CTL_ADD,
+	    fd, &item) == 0 || (errno == EEXIST && hidden_epoll_ctl(ep, EPOLL_CTL_MOD, fd, &item) == 0)) {
 		w->w_armed[lane] = (uint8_t)(bits | WATCH_PRESENT);
 		if (watch_overtaken(ep, fd, w)) {
 			w->w_armed[lane] = 0;
@@ -266,8 +267,8 @@ watch_probe(struct kqueue *kq, int fd, struct watch *w, unsigned lane)
 	int ep = lane == 0 ? kq->kq_ep : kq->kq_nested[lane - 1];
 	int saved = errno, error = 0;
 
-	if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &item) == 0) {
-		epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
+	if (hidden_epoll_ctl(ep, EPOLL_CTL_ADD, fd, &item) == 0) {
+		hidden_epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
 		error = -ENOENT;
 	} else if (errno != EEXIST) {
 		error = -errno;
@@ -444,9 +445,9 @@ watch_verify_unseen(struct kqueue *kq, int fd, struct watch *w, unsigned lane)
 	bool there;
 
 	if ((bits & WATCH_MODE) == 0) {
-		there = epoll_ctl(ep, EPOLL_CTL_MOD, fd, &item) == 0;
-	} else if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &item) == 0) {
-		epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
+		there = hidden_epoll_ctl(ep, EPOLL_CTL_MOD, fd, &item) == 0;
+	} else if (hidden_epoll_ctl(ep, EPOLL_CTL_ADD, fd, &item) == 0) {
+		hidden_epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
 		there = false;
 	} else {
 		there = errno == EEXIST;

@@ -218,34 +218,6 @@ DOUBLE(int, -1, epoll_pwait, (int ep, struct epoll_event *items, int n, int ms, 
 DOUBLE(int, -1, ppoll, (struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask),
     (fds, n, timeout, mask), EINTR)
 
-/*
- * An item that is there is changed or removed in any case: that takes no memory.
- * What is wrong with a new one is found out before there is none for it.
- */
-static bool
-add_fails(int ep, int fd)
-{
-	int saved;
-
-	if (!FAILS("epoll_ctl", ENOMEM, ENOSPC))
-		return false;
-	saved = errno;
-	__real_syscall(SYS_epoll_ctl, ep, EPOLL_CTL_DEL, fd, NULL);
-	errno = saved;
-	return true;
-}
-
-int	__real_epoll_ctl(int ep, int op, int fd, struct epoll_event *item);
-int	__wrap_epoll_ctl(int ep, int op, int fd, struct epoll_event *item);
-
-int
-__wrap_epoll_ctl(int ep, int op, int fd, struct epoll_event *item)
-{
-	int result = __real_epoll_ctl(ep, op, fd, item);
-
-	return result == 0 && op == EPOLL_CTL_ADD && add_fails(ep, fd) ? -1 : result;
-}
-
 /* Calls that the library makes without the C library. */
 
 /* What is not here cannot fail when it is asked for what is right: closing, changing, asking for a state. */
@@ -296,12 +268,29 @@ bare_fails(long number, const long a[])
 	}
 }
 
+/*
+ * An item that is there is changed or removed in any case: that takes no memory.
+ * What is wrong with a new one is found out before there is none for it.
+ */
+static bool
+add_fails(int ep, int fd)
+{
+	int saved;
+
+	if (!FAILS("epoll_ctl", ENOMEM, ENOSPC))
+		return false;
+	saved = errno;
+	__real_syscall(SYS_epoll_ctl, ep, EPOLL_CTL_DEL, fd, NULL);
+	errno = saved;
+	return true;
+}
+
 /* It takes as many arguments as there can be, whatever there is: AddressSanitizer would look. */
 __attribute__((no_sanitize("address"))) long
 __wrap_syscall(long number, ...)
 {
 	va_list list;
-	long a[6];
+	long a[6], result;
 
 	va_start(list, number);
 	for (int i = 0; i < 6; i++)
@@ -309,5 +298,8 @@ __wrap_syscall(long number, ...)
 	va_end(list);
 	if (bare_fails(number, a))
 		return -1;
-	return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	result = __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	if (number == SYS_epoll_ctl && a[1] == EPOLL_CTL_ADD && result == 0 && add_fails((int)a[0], (int)a[2]))
+		return -1;
+	return result;
 }
