@@ -174,13 +174,15 @@ stuff(int fd)
 long
 memory(void)
 {
-	FILE *file = fopen("/proc/self/statm", "re");
-	long size = 0, resident = 0;
+	FILE *file = fopen("/proc/self/smaps_rollup", "re");
+	char line[128];
+	long size = -1;
 
-	if (file == NULL || fscanf(file, "%ld %ld", &size, &resident) != 2)
-		must(-1, "/proc/self/statm");
+	while (file != NULL && size < 0 && fgets(line, sizeof(line), file) != NULL)
+		(void)sscanf(line, "Anonymous: %ld", &size);
+	must(size, "/proc/self/smaps_rollup");
 	fclose(file);
-	return resident * sysconf(_SC_PAGESIZE);
+	return size * 1024;
 }
 
 static char directory[] = "/tmp/kq-bench-XXXXXX";
