@@ -90,7 +90,7 @@ bell_ring_again(struct kqueue *kq)
 void
 bell_settle(struct kqueue *kq)
 {
-	bool ready = kq->kq_ready.kl_first != NULL;
+	bool ready = kq->kq_ready.kl_first != 0;
 	bool counted = atomic_load_explicit(&kq->kq_counted, memory_order_relaxed);
 	bool level = kq->kq_bell == BELL_SPENT || counted;
 

@@ -73,7 +73,7 @@ kevent_begin(struct call *call, bool errors_only)
 	call->kept = 0;
 	call->fruitless = 0;
 	call->nap = 0;
-	call->done = (struct knote_list){ NULL, NULL };
+	call->done = (struct knote_list){ 0, 0 };
 	call->guarded = false;
 }
 

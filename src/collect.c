@@ -93,7 +93,7 @@ kevent_collect_ready(struct call *call)
 	struct kqueue *kq = call->kq;
 	int room = eventlist_left(&call->out);
 
-	if (kq->kq_edges && kq->kq_ready.kl_first != NULL && room > 0)
+	if (kq->kq_edges && kq->kq_ready.kl_first != 0 && room > 0)
 		kqueue_drain(kq);
 	knote_collect(kq, &call->out, room, &call->done);
 }
@@ -106,7 +106,7 @@ kevent_collect_round(struct call *call, int n)
 
 	call->more = n == call->nitems;
 	kevent_report_all(call, 0, kq->kq_ep, n);
-	if (call->lanes == 0 && kq->kq_ready.kl_first == NULL) {
+	if (call->lanes == 0 && kq->kq_ready.kl_first == 0) {
 		call->kept = 0;
 		return;
 	}
@@ -126,7 +126,7 @@ kevent_collect_more(struct call *call, bool keep)
 {
 	struct kqueue *kq = call->kq;
 	for (int i = 0; call->more && i < KEVENT_ROUNDS; i++) {
-		if (keep && call->kept == 0 && kq->kq_ready.kl_first != NULL)
+		if (keep && call->kept == 0 && kq->kq_ready.kl_first != 0)
 			call->kept = 1;
 		if (kevent_left(call) <= 0)
 			break;
@@ -159,7 +159,7 @@ kevent_collect_rest(struct call *call, int n)
 		if (none)
 			kevent_collect_ready(call);
 	}
-	knote_list_append(&kq->kq_ready, &call->done);
+	knote_list_append(&kq->kq_pool, &kq->kq_ready, &call->done);
 }
 
 void

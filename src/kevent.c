@@ -102,7 +102,7 @@ kevent_before_wait(struct call *call, const struct eventlist *changes, bool wait
 	if (error == 0 && call->out.el_count == 0 && call->out.el_room > 0 &&
 	    !call->errors_only) {
 		knote_look_all(kq);
-		if (!wait || kq->kq_ready.kl_first != NULL)
+		if (!wait || kq->kq_ready.kl_first != 0)
 			kevent_collect_now(call);
 		done = call->out.el_count > 0 || !wait;
 	}
@@ -227,7 +227,7 @@ kevent_usual(struct call *call)
 		return kevent_wait_on(call, NULL, &woken);
 	}
 	kqueue_lock_inline(kq);
-	if (kqueue_is_open(kq) && woken.ep == kq->kq_ep && kq->kq_ready.kl_first == NULL) {
+	if (kqueue_is_open(kq) && woken.ep == kq->kq_ep && kq->kq_ready.kl_first == 0) {
 		kq->kq_call++;
 		call->first = report_usual(kq, call->items, woken.n, &call->out);
 		if (call->first < woken.n)

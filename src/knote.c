@@ -34,23 +34,23 @@ knote_relist(struct kqueue *kq, struct knote *kn)
 	bool look = enabled && !ready && (kn->kn_status & KN_LOOK) != 0;
 
 	if ((kn->kn_status & KN_QUEUED) != 0 && !ready) {
-		knote_list_remove(&kq->kq_ready, kn);
+		knote_list_remove(&kq->kq_pool, &kq->kq_ready, kn);
 		kq->kq_nready--;
 		kn->kn_status &= (uint8_t)~KN_QUEUED;
 	}
 	if ((kn->kn_status & KN_LOOKED) != 0 && !look) {
-		knote_list_remove(&kq->kq_look, kn);
+		knote_list_remove(&kq->kq_pool, &kq->kq_look, kn);
 		kq->kq_nlook--;
 		kn->kn_status &= (uint8_t)~KN_LOOKED;
 	}
 	if ((kn->kn_status & KN_QUEUED) == 0 && ready) {
-		knote_list_add(&kq->kq_ready, kn);
+		knote_list_add(&kq->kq_pool, &kq->kq_ready, kn);
 		kq->kq_nready++;
 		kq->kq_news = true;
 		kn->kn_status |= KN_QUEUED;
 	}
 	if ((kn->kn_status & KN_LOOKED) == 0 && look) {
-		knote_list_add(&kq->kq_look, kn);
+		knote_list_add(&kq->kq_pool, &kq->kq_look, kn);
 		kq->kq_nlook++;
 		kn->kn_status |= KN_LOOKED;
 	}
@@ -131,9 +131,10 @@ knote_look(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
 void
 knote_look_all(struct kqueue *kq)
 {
-	struct knote *kn, *next;
+	struct knote *kn;
 
-	for (kn = kq->kq_look.kl_first; kn != NULL; kn = next) {
+	for (uint32_t slot = kq->kq_look.kl_first, next; slot != 0; slot = next) {
+		kn = knote_at(&kq->kq_pool, slot);
 		next = kn->kn_after;
 		if (filter_of(kn)->fo_look(kq, kn))
 			knote_activate(kq, kn);
@@ -602,7 +603,8 @@ knote_collect(struct kqueue *kq, struct eventlist *out, int n, struct knote_list
 	int end = out->el_count + n;
 	struct knote *kn;
 
-	while (out->el_count < end && (kn = kq->kq_ready.kl_first) != NULL) {
+	while (out->el_count < end && kq->kq_ready.kl_first != 0) {
+		kn = knote_at(&kq->kq_pool, kq->kq_ready.kl_first);
 		if (knote_closed_unseen(kn)) {
 			knote_remove(kq, kn);
 			continue;
@@ -613,8 +615,8 @@ knote_collect(struct kqueue *kq, struct eventlist *out, int n, struct knote_list
 		}
 		/* Still there (a freed one has no filter) and ready: for the next call. */
 		if (kn->kn_filter != 0 && (kn->kn_status & KN_QUEUED) != 0) {
-			knote_list_remove(&kq->kq_ready, kn);
-			knote_list_add(done, kn);
+			knote_list_remove(&kq->kq_pool, &kq->kq_ready, kn);
+			knote_list_add(&kq->kq_pool, done, kn);
 		}
 	}
 }

@@ -35,20 +35,20 @@ struct knote {
 	uint16_t	kn_flags;	/* EV_ bits that come back with each event */
 	uint8_t		kn_filter;	/* -EVFILT_... */
 	uint8_t		kn_status;	/* KN_... */
-	uint32_t	kn_next;	/* slot of the next in its hash chain or watch */
-	struct knote	*kn_before;	/* in kq_ready or kq_look */
-	struct knote	*kn_after;
 	uint32_t	kn_slot;
+	uint32_t	kn_next;	/* slot of the next in its hash chain or watch */
+	uint32_t	kn_before;	/* slots of its neighbours in kq_ready or kq_look */
+	uint32_t	kn_after;
 	union {
 		uint32_t kn_aux;	/* the source's own: place in a heap, next slot */
 		_Atomic int kn_fd;	/* or a descriptor */
 	};
 };
 
-/* First in, first out. */
+/* First in, first out: slots, 0 if it is empty. */
 struct knote_list {
-	struct knote	*kl_first;
-	struct knote	*kl_last;
+	uint32_t	kl_first;
+	uint32_t	kl_last;
 };
 
 /* kn_status */
@@ -87,43 +87,43 @@ knote_at(const struct knote_pool *pool, uint32_t slot)
 }
 
 static inline void
-knote_list_add(struct knote_list *list, struct knote *kn)
+knote_list_add(const struct knote_pool *pool, struct knote_list *list, struct knote *kn)
 {
-	kn->kn_after = NULL;
+	kn->kn_after = 0;
 	kn->kn_before = list->kl_last;
-	if (list->kl_last != NULL)
-		list->kl_last->kn_after = kn;
+	if (list->kl_last != 0)
+		knote_at(pool, list->kl_last)->kn_after = kn->kn_slot;
 	else
-		list->kl_first = kn;
-	list->kl_last = kn;
+		list->kl_first = kn->kn_slot;
+	list->kl_last = kn->kn_slot;
 }
 
 static inline void
-knote_list_remove(struct knote_list *list, struct knote *kn)
+knote_list_remove(const struct knote_pool *pool, struct knote_list *list, struct knote *kn)
 {
-	if (kn->kn_before != NULL)
-		kn->kn_before->kn_after = kn->kn_after;
+	if (kn->kn_before != 0)
+		knote_at(pool, kn->kn_before)->kn_after = kn->kn_after;
 	else
 		list->kl_first = kn->kn_after;
-	if (kn->kn_after != NULL)
-		kn->kn_after->kn_before = kn->kn_before;
+	if (kn->kn_after != 0)
+		knote_at(pool, kn->kn_after)->kn_before = kn->kn_before;
 	else
 		list->kl_last = kn->kn_before;
 }
 
 /* Moves all of more to the end of list. */
 static inline void
-knote_list_append(struct knote_list *list, struct knote_list *more)
+knote_list_append(const struct knote_pool *pool, struct knote_list *list, struct knote_list *more)
 {
-	if (more->kl_first == NULL)
+	if (more->kl_first == 0)
 		return;
-	more->kl_first->kn_before = list->kl_last;
-	if (list->kl_last != NULL)
-		list->kl_last->kn_after = more->kl_first;
+	knote_at(pool, more->kl_first)->kn_before = list->kl_last;
+	if (list->kl_last != 0)
+		knote_at(pool, list->kl_last)->kn_after = more->kl_first;
 	else
 		list->kl_first = more->kl_first;
 	list->kl_last = more->kl_last;
-	more->kl_first = more->kl_last = NULL;
+	*more = (struct knote_list){ 0, 0 };
 }
 
 /*

@@ -148,7 +148,7 @@ kqueue_lock_inline(struct kqueue *kq)
 static inline void
 kqueue_unlock_inline(struct kqueue *kq)
 {
-	if (kq->kq_ready.kl_first != NULL || kq->kq_bell != BELL_OFF)
+	if (kq->kq_ready.kl_first != 0 || kq->kq_bell != BELL_OFF)
 		bell_settle(kq);
 	kq->kq_news = false;
 	lock_drop(&kq->kq_lock);

@@ -399,13 +399,14 @@ count_lane(struct kqueue *kq, unsigned lane, int ep)
 static int
 count_ready(struct kqueue *kq)
 {
-	struct knote *kn, *next;
+	struct knote *kn;
 	int count = 0;
 
 	knote_look_all(kq);
-	for (kn = kq->kq_ready.kl_first; kn != NULL; kn = next) {
+	for (uint32_t slot = kq->kq_ready.kl_first, next; slot != 0; slot = next) {
 		struct kevent scratch = { .flags = 0 };
 
+		kn = knote_at(&kq->kq_pool, slot);
 		next = kn->kn_after;
 		if ((kn->kn_status & KN_FORCED) != 0 || filter_of(kn)->fo_event(kq, kn, 0, &scratch))
 			count++;
