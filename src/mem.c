@@ -4,7 +4,8 @@
  * ends a queue, perhaps in a signal handler that has interrupted malloc(), and
  * the child of _Fork() or clone() has malloc() as some other thread left it.
  *
- * A block belongs to a class of sizes, four to each power of two, and goes back
+ * A block's room is of a class of sizes, four to each power of two, so that arrays
+ * of small powers of two fit; a header comes before it.  A block goes back
  * to the free list of its class: a stack that anyone may push onto at any
  * moment.  Only who holds the lock takes from it, so what is first cannot go
  * and come back while it is being taken.
@@ -51,6 +52,7 @@ struct region {
 #define MEM_PAGE	((size_t)4096)		/* or less than a page: only a hint */
 #define MEM_REGION	((size_t)1 << 18)
 #define MEM_LARGE	(MEM_REGION / 4)	/* has a region of its own */
+#define MEM_RETURNED	(MEM_PAGE * 4)		/* is worth a system call when it is freed */
 #define MEM_CLASSES	((sizeof(size_t) * 8 - 8) * 4)
 
 static struct lock mem_lock;
@@ -60,20 +62,27 @@ static char *mem_next;				/* mem_lock: the first region's unused part ... */
 static size_t mem_left;				/* ... and its size */
 
 static size_t
-class_size(size_t class)
+class_room(size_t class)
 {
 	return (4 + class % 4) << (class / 4 + 4);
+}
+
+/* Of a block with its header. */
+static size_t
+class_size(size_t class)
+{
+	return class_room(class) + sizeof(struct block);
 }
 
 /* The class of blocks that have this much room. */
 static size_t
 class_of(size_t size)
 {
-	size_t class = 0, need = size + sizeof(struct block);
+	size_t class = 0;
 
-	while (class_size(class + 3) < need)
+	while (class_room(class + 3) < size)
 		class += 4;
-	while (class_size(class) < need)
+	while (class_room(class) < size)
 		class++;
 	return class;
 }
@@ -81,7 +90,7 @@ class_of(size_t size)
 static size_t
 block_room(const struct block *b)
 {
-	return class_size(b->b_class) - sizeof(*b);
+	return class_room(b->b_class);
 }
 
 static struct region *
@@ -177,7 +186,7 @@ mem_grow(void *p, size_t count, size_t size)
 	return b + 1;
 }
 
-/* The whole pages of a large block go back to the system at once. */
+/* The whole pages of a block go back to the system at once. */
 static void
 block_empty(struct block *b)
 {
@@ -196,7 +205,7 @@ mem_free(void *p)
 
 	if (b == NULL)
 		return;
-	if (class_size(b->b_class) >= MEM_LARGE)
+	if (class_room(b->b_class) >= MEM_RETURNED)
 		block_empty(b);
 	ASAN_POISON_MEMORY_REGION(p, block_room(b));
 	b->b_next = atomic_load(&mem_free_list[b->b_class]);

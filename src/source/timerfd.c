@@ -29,6 +29,8 @@ struct entry {
 #define PARENT(place)	(((place) + 2) / 4)
 #define CHILD(place)	((place) * 4 - 2)
 
+#define HEAP_LARGE	1024u
+
 struct heap {
 	struct entry	*h_entry;
 	uint32_t	h_end;		/* one past the last place in use */
@@ -113,8 +115,8 @@ heap_reserve(struct heap *h)
 	uint32_t room;
 
 	if (h->h_known + FIRST >= h->h_room) {
-		/* Small steps: memory counts, and realloc() moves a large array without copying. */
-		room = h->h_room + h->h_room / 32 + 64;
+		/* Large ones grow in small steps: memory counts, and what is left behind goes back to the system. */
+		room = h->h_room + (h->h_room < HEAP_LARGE ? h->h_room : h->h_room / 32) + 64;
 		if (room < h->h_room)
 			return -ENOMEM;
 		larger = mem_grow(h->h_entry, room, sizeof(*larger));
