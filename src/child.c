@@ -51,22 +51,20 @@ static void
 kqueue_close_inherited(void)
 {
 	struct epoll_event item = { .events = 0 };
-	struct fdentry *entry;
 	bool cleanup = atomic_load(&fork_cleanup);
 	int bell = atomic_load(&pool_eventfd);
 
 	for (int fd = 0; fd <= fdtable_highest(); fd++) {
-		entry = fdtable_find(fd);
-		if (entry == NULL) {
+		if (fdtable_find(fd) == NULL) {
 			fd |= (int)FDTABLE_CHUNK - 1;
 			continue;
 		}
-		if (cleanup && atomic_load_explicit(&entry->fe_queue, memory_order_relaxed) != NULL &&
+		if (cleanup && fdtable_queue(fd) != NULL &&
 		    hidden_epoll_ctl(fd, EPOLL_CTL_ADD, bell, &item) == -1 && errno == EEXIST)
 			hidden_close(fd);
 		if (cleanup && fdtable_hidden(fd) && fd != bell)
 			hidden_close(fd);
-		fdtable_forget(entry);
+		fdtable_forget(fd);
 	}
 	if (cleanup && bell >= 0)
 		hidden_close(bell);

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-_Atomic(struct fdentry *) fdtable_chunk[1u << (31 - FDTABLE_CHUNK_SHIFT)];
+_Atomic(struct fdchunk *) fdtable_chunk[1u << (31 - FDTABLE_CHUNK_SHIFT)];
 
 static _Atomic unsigned fdtable_chunks;		/* none at or above this index */
 static _Atomic int fdtable_top = -1;		/* the highest number asked for */
@@ -22,15 +22,14 @@ fdtable_end(void)
 }
 
 /* A chunk is mapped, not allocated: most of its pages are never touched. */
-static struct fdentry *
+static struct fdchunk *
 fdtable_make_chunk(int fd)
 {
-	const size_t size = FDTABLE_CHUNK * sizeof(struct fdentry);
-	struct fdentry *chunk, *other = NULL;
+	struct fdchunk *chunk, *other = NULL;
 	unsigned i = (unsigned)fd >> FDTABLE_CHUNK_SHIFT, end = fdtable_chunks;
 	int saved = errno;
 
-	chunk = mmap(NULL, size, PROT_READ | PROT_WRITE,
+	chunk = mmap(NULL, sizeof(*chunk), PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	errno = saved;
 	if (chunk == MAP_FAILED)
@@ -38,7 +37,7 @@ fdtable_make_chunk(int fd)
 	while (end <= i && !atomic_compare_exchange_weak(&fdtable_chunks, &end, i + 1))
 		;
 	if (!atomic_compare_exchange_strong(&fdtable_chunk[i], &other, chunk)) {
-		munmap(chunk, size);
+		munmap(chunk, sizeof(*chunk));
 		chunk = other;
 	}
 	return chunk;

@@ -70,7 +70,7 @@ hidden_dup(int fd, _Atomic int *owner)
 	atomic_store(owner, copy < 0 ? -1 : copy);
 	if (copy < 0)
 		return copy;
-	atomic_store(&fdtable_find(copy)->fe_owner, owner);
+	atomic_store(&fdtable_role(copy)->fr_owner, owner);
 	return 0;
 }
 
@@ -96,7 +96,7 @@ hidden_close(int fd)
 static bool
 hidden_claim(int fd, _Atomic int *owner)
 {
-	return atomic_compare_exchange_strong(&fdtable_find(fd)->fe_owner, &owner, NULL);
+	return atomic_compare_exchange_strong(&fdtable_role(fd)->fr_owner, &owner, NULL);
 }
 
 /* If the number is being moved, that is waited for: it takes a few instructions. */
@@ -120,8 +120,8 @@ hidden_free(_Atomic int *owner)
 int
 hidden_yield(int fd)
 {
-	struct fdentry *entry = fdtable_find(fd);
-	_Atomic int *owner = entry == NULL ? NULL : atomic_load(&entry->fe_owner);
+	struct fdrole *role = fdtable_role(fd);
+	_Atomic int *owner = role == NULL ? NULL : atomic_load(&role->fr_owner);
 	int copy;
 
 	if (owner == NULL)
@@ -129,12 +129,12 @@ hidden_yield(int fd)
 	atomic_fetch_add(&hidden_moves, 1);
 	copy = hidden_number(fd);
 	if (copy >= 0) {
-		atomic_store(&fdtable_find(copy)->fe_owner, owner);
+		atomic_store(&fdtable_role(copy)->fr_owner, owner);
 		if (hidden_claim(fd, owner)) {
 			atomic_store(owner, copy);
 		} else {
 			/* It was closed meanwhile. */
-			atomic_store(&fdtable_find(copy)->fe_owner, NULL);
+			atomic_store(&fdtable_role(copy)->fr_owner, NULL);
 			hidden_close(copy);
 		}
 	}

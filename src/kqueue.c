@@ -173,7 +173,7 @@ kqueue_end_unended(void)
 
 /* The pool's lock is held; *made gets the struct, which is to be given back if this fails. */
 static int
-kqueue_make_at(int number, struct fdentry *entry, struct kqueue **made)
+kqueue_make_at(int number, struct fdrole *role, struct kqueue **made)
 {
 	struct kqueue *kq;
 	int error = pool_make_page();
@@ -185,7 +185,7 @@ kqueue_make_at(int number, struct fdentry *entry, struct kqueue **made)
 	if (pool_last_id == 0)
 		atomic_store_explicit(&kqueue_blind, !next_in_effect(), memory_order_relaxed);
 	atomic_store_explicit(&pool_process, getpid(), memory_order_relaxed);
-	kq = *made = entry == NULL ? NULL : pool_take();
+	kq = *made = role == NULL ? NULL : pool_take();
 	if (kq == NULL)
 		return -ENOMEM;
 	kq->kq_id = ++pool_last_id;
@@ -203,9 +203,9 @@ kqueue_make_at(int number, struct fdentry *entry, struct kqueue **made)
 	atomic_fetch_add(&kq->kq_refs, 1);
 	atomic_store(&kq->kq_state, KQ_OPEN);
 	/* A queue closed unseen may still be linked there. */
-	if (!kqueue_link(entry, kq)) {
-		kqueue_number_closes(entry);
-		kqueue_link(entry, kq);
+	if (!kqueue_link(role, kq)) {
+		kqueue_number_closes(role);
+		kqueue_link(role, kq);
 	}
 	return 0;
 }
@@ -221,7 +221,7 @@ kqueue_try(void)
 	if (number == -1)
 		return -errno;
 	lock_take(&pool_lock);
-	error = kqueue_make_at(number, fdtable_get(number), &kq);
+	error = kqueue_make_at(number, fdtable_get_role(number), &kq);
 	lock_drop(&pool_lock);
 	kqueue_end_unended();		/* that one */
 	if (error < 0) {
@@ -254,13 +254,13 @@ kqueue_make(void)
 __attribute__((noinline)) static struct kqueue *
 kqueue_enter_slowly(int fd)
 {
-	struct fdentry *entry = fdtable_find(fd);
+	struct fdrole *role = fdtable_role(fd);
 	struct kqueue *kq = NULL;
 
-	if (entry != NULL && atomic_load_explicit(&kqueue_blind, memory_order_relaxed))
-		kq = kqueue_verify(fd, entry);
-	else if (entry != NULL)
-		kq = atomic_load_explicit(&entry->fe_queue, memory_order_acquire);
+	if (role != NULL && atomic_load_explicit(&kqueue_blind, memory_order_relaxed))
+		kq = kqueue_verify(fd, role);
+	else if (role != NULL)
+		kq = atomic_load_explicit(&role->fr_queue, memory_order_acquire);
 	if (pool_is_inherited()) {
 		kqueue_take_over();
 		return NULL;
@@ -269,7 +269,7 @@ kqueue_enter_slowly(int fd)
 		struct kqueue *still;
 
 		atomic_fetch_add(&kq->kq_refs, 1);
-		still = atomic_load(&fdtable_find(fd)->fe_queue);
+		still = atomic_load(&fdtable_role(fd)->fr_queue);
 		if (still == kq) {
 			kqueue_calls++;
 			break;
@@ -284,17 +284,17 @@ kqueue_enter_slowly(int fd)
 struct kqueue *
 kqueue_enter(int fd)
 {
-	struct fdentry *entry = fdtable_find(fd);
+	struct fdrole *role = fdtable_role(fd);
 	struct kqueue *kq;
 
-	if (entry == NULL || atomic_load_explicit(&kqueue_blind, memory_order_relaxed) ||
+	if (role == NULL || atomic_load_explicit(&kqueue_blind, memory_order_relaxed) ||
 	    pool_is_inherited())
 		return kqueue_enter_slowly(fd);
-	kq = atomic_load_explicit(&entry->fe_queue, memory_order_acquire);
+	kq = atomic_load_explicit(&role->fr_queue, memory_order_acquire);
 	if (kq == NULL)
 		return kqueue_enter_slowly(fd);
 	atomic_fetch_add(&kq->kq_refs, 1);
-	if (atomic_load(&entry->fe_queue) != kq) {
+	if (atomic_load(&role->fr_queue) != kq) {
 		kqueue_drop(kq);
 		return kqueue_enter_slowly(fd);
 	}

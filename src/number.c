@@ -15,11 +15,11 @@
 
 /* Links a number to its queue, in the table. */
 bool
-kqueue_link(struct fdentry *entry, struct kqueue *kq)
+kqueue_link(struct fdrole *role, struct kqueue *kq)
 {
 	struct kqueue *none = NULL;
 
-	return atomic_compare_exchange_strong(&entry->fe_queue, &none, kq);
+	return atomic_compare_exchange_strong(&role->fr_queue, &none, kq);
 }
 
 /* One number less leads to the queue: the last closes it. */
@@ -36,9 +36,9 @@ kqueue_drop_number(struct kqueue *kq)
 }
 
 void
-kqueue_number_closes(struct fdentry *entry)
+kqueue_number_closes(struct fdrole *role)
 {
-	struct kqueue *kq = atomic_exchange(&entry->fe_queue, NULL);
+	struct kqueue *kq = atomic_exchange(&role->fr_queue, NULL);
 
 	if (kq != NULL)
 		kqueue_drop_number(kq);
@@ -81,16 +81,16 @@ kqueue_at(struct kqueue *kq, int fd)
 
 /* What this number leads to, if its queue was not closed unseen. */
 struct kqueue *
-kqueue_verify(int fd, struct fdentry *entry)
+kqueue_verify(int fd, struct fdrole *role)
 {
-	struct kqueue *kq = atomic_load(&entry->fe_queue), *was = kq;
+	struct kqueue *kq = atomic_load(&role->fr_queue), *was = kq;
 
 	if (kq == NULL)
 		return NULL;
 	/* Referred to, it cannot end and begin anew meanwhile. */
 	atomic_fetch_add(&kq->kq_refs, 1);
-	if (atomic_load(&entry->fe_queue) == kq && !kqueue_at(kq, fd) &&
-	    atomic_compare_exchange_strong(&entry->fe_queue, &was, NULL)) {
+	if (atomic_load(&role->fr_queue) == kq && !kqueue_at(kq, fd) &&
+	    atomic_compare_exchange_strong(&role->fr_queue, &was, NULL)) {
 		kqueue_drop_number(kq);
 		was = NULL;
 	}
@@ -101,21 +101,21 @@ kqueue_verify(int fd, struct fdentry *entry)
 bool
 kqueue_still_at(int fd)
 {
-	struct fdentry *entry = fdtable_find(fd);
+	struct fdrole *role = fdtable_role(fd);
 
-	return entry != NULL && kqueue_verify(fd, entry) != NULL;
+	return role != NULL && kqueue_verify(fd, role) != NULL;
 }
 
 /* Ends the queues that were closed unseen. */
 void
 kqueue_sweep(void)
 {
-	struct fdentry *entry;
+	struct fdrole *role;
 
 	for (int fd = 0; fd <= fdtable_highest(); fd++) {
-		entry = fdtable_find(fd);
-		if (entry != NULL && atomic_load(&entry->fe_queue) != NULL)
-			kqueue_verify(fd, entry);
+		role = fdtable_role(fd);
+		if (role != NULL && atomic_load(&role->fr_queue) != NULL)
+			kqueue_verify(fd, role);
 	}
 }
 
@@ -176,8 +176,8 @@ kqueue_of_duplicate(int fd)
 struct kqueue *
 kqueue_adopt(int fd)
 {
+	struct fdrole *role;
 	struct kqueue *kq;
-	struct fdentry *entry;
 	int saved = errno, cancel;
 
 	if (fd < 0 || kqueue_first() == NULL || fdtable_hidden(fd))
@@ -186,11 +186,11 @@ kqueue_adopt(int fd)
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	kq = kqueue_of_duplicate(fd);
 	pthread_setcancelstate(cancel, NULL);
-	entry = kq == NULL ? NULL : fdtable_get(fd);
 	errno = saved;
 	if (kq == NULL)
 		return NULL;
-	if (entry != NULL && kqueue_link(entry, kq))
+	role = fdtable_get_role(fd);
+	if (role != NULL && kqueue_link(role, kq))
 		return kq;
 	/* No memory, or another thread was quicker. */
 	kqueue_drop_number(kq);
@@ -212,7 +212,6 @@ kqueue_number_comes(struct kqueue *kq)
 struct kqueue *
 kqueue_duplicate(int fd)
 {
-	struct fdentry *entry = fdtable_find(fd);
 	struct kqueue *kq = fdtable_queue(fd);
 
 	/* A child of vfork() runs in our memory but has descriptors of its own. */
@@ -220,7 +219,7 @@ kqueue_duplicate(int fd)
 		return NULL;
 	kqueue_calls++;
 	atomic_fetch_add(&kq->kq_refs, 1);
-	if (atomic_load(&entry->fe_queue) == kq && kqueue_number_comes(kq))
+	if (fdtable_queue(fd) == kq && kqueue_number_comes(kq))
 		return kq;
 	kqueue_drop(kq);
 	kqueue_calls--;
@@ -230,21 +229,21 @@ kqueue_duplicate(int fd)
 void
 kqueue_duplicated(struct kqueue *kq, int copy)
 {
-	struct fdentry *entry = copy < 0 ? NULL : fdtable_get(copy);
+	struct fdrole *role = copy < 0 ? NULL : fdtable_get_role(copy);
 	struct kqueue *left = kq;
 	int saved = errno;
 
 	/* A queue closed unseen may still be linked there. */
-	if (entry == NULL) {
+	if (role == NULL) {
 		kqueue_drop_number(kq);
-	} else if (!kqueue_link(entry, kq)) {
-		kqueue_number_closes(entry);
-		if (!kqueue_link(entry, kq))
+	} else if (!kqueue_link(role, kq)) {
+		kqueue_number_closes(role);
+		if (!kqueue_link(role, kq))
 			kqueue_drop_number(kq);
 	}
 	/* A handler forked meanwhile, and this is the child. */
-	if (entry != NULL && atomic_load(&kq->kq_state) == KQ_LEFT)
-		atomic_compare_exchange_strong(&entry->fe_queue, &left, NULL);
+	if (role != NULL && atomic_load(&kq->kq_state) == KQ_LEFT)
+		atomic_compare_exchange_strong(&role->fr_queue, &left, NULL);
 	kqueue_drop(kq);
 	kqueue_calls--;
 	errno = saved;
@@ -297,26 +296,26 @@ kqueue_descriptor_closes(int fd)
 		kqueue_take_over();
 	if (fdtable_hidden(fd))
 		return;
-	if (atomic_load_explicit(&entry->fe_shut, memory_order_relaxed))
-		atomic_store_explicit(&entry->fe_shut, false, memory_order_relaxed);
+	if (fdtable_shut(fd))
+		atomic_fetch_and_explicit(&entry->fe_state, ~FDTABLE_SHUT, memory_order_relaxed);
 	kq = atomic_load_explicit(&entry->fe_watcher, memory_order_acquire);
-	if (kq == NULL && atomic_load_explicit(&entry->fe_queue, memory_order_acquire) == NULL)
+	if (kq == NULL && fdtable_queue(fd) == NULL)
 		return;
 	/* A child of vfork() runs in our memory but closes its own descriptors. */
 	if (getpid() != atomic_load_explicit(&pool_process, memory_order_relaxed))
 		return;
 	saved = errno;
 	kqueue_calls++;
-	vanish = atomic_exchange(&entry->fe_vanish, false);
+	vanish = (atomic_fetch_and(&entry->fe_state, ~FDTABLE_VANISH) & FDTABLE_VANISH) != 0;
 	kq = atomic_exchange(&entry->fe_watcher, NULL);
 	if (kq != NULL)
-		atomic_fetch_add(&entry->fe_epoch, 1);
+		atomic_fetch_add(&entry->fe_state, FDTABLE_EPOCH);
 	if (kq == FDTABLE_MANY)
 		for (kq = kqueue_first(); kq != NULL; kq = kq->kq_next)
 			kqueue_tell_closed(kq, fd, entry, false, vanish);
 	else if (kq != NULL)
 		kqueue_tell_closed(kq, fd, entry, true, vanish);
-	kqueue_number_closes(entry);
+	kqueue_number_closes(fdtable_role(fd));
 	kqueue_end_unended();
 	kqueue_calls--;
 	errno = saved;

@@ -58,10 +58,10 @@ void	kqueue_drop(struct kqueue *kq);
 void	kqueue_end_unended(void);
 
 /* number.c: links a number to its queue, in the table; false: another is linked there. */
-bool	kqueue_link(struct fdentry *entry, struct kqueue *kq);
+bool	kqueue_link(struct fdrole *role, struct kqueue *kq);
 
 /* What this number leads to, if its queue was not closed unseen. */
-struct kqueue *kqueue_verify(int fd, struct fdentry *entry);
+struct kqueue *kqueue_verify(int fd, struct fdrole *role);
 
 /* Ends the queues that were closed unseen. */
 void	kqueue_sweep(void);
@@ -70,6 +70,6 @@ void	kqueue_sweep(void);
 struct kqueue *kqueue_adopt(int fd);
 
 /* The number leads to no queue any more: the last number of a queue closes it. */
-void	kqueue_number_closes(struct fdentry *entry);
+void	kqueue_number_closes(struct fdrole *role);
 
 #endif

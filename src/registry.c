@@ -212,7 +212,7 @@ registry_link(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
 		/* Room for it when it vanishes, and who closes is to wake who waits. */
 		if (error == 0 && (kn->kn_flags & EV_VANISHED) != 0) {
 			error = registry_reserve(kq);
-			atomic_store(&fdtable_find((int)kn->kn_ident)->fe_vanish, true);
+			atomic_fetch_or(&fdtable_find((int)kn->kn_ident)->fe_state, FDTABLE_VANISH);
 		}
 	} else {
 		error = registry_reserve(kq);

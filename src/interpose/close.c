@@ -178,17 +178,17 @@ KQ_WRAPPER int
 shutdown(int fd, int how)
 {
 	struct fdentry *entry = NULL;
-	bool before = false;
+	uint32_t before = FDTABLE_SHUT;
 	int result;
 
 	if (how == SHUT_WR || how == SHUT_RDWR)
 		entry = fd < 0 || fdtable_hidden(fd) ? NULL : fdtable_get(fd);
 	if (entry != NULL)
-		before = atomic_exchange_explicit(&entry->fe_shut, true, memory_order_relaxed);
+		before = atomic_fetch_or_explicit(&entry->fe_state, FDTABLE_SHUT, memory_order_relaxed);
 	result = next.shutdown != NULL ? next.shutdown(fd, how) :
 	    (int)syscall(SYS_shutdown, fd, how);
-	if (result == -1 && entry != NULL)
-		atomic_store_explicit(&entry->fe_shut, before, memory_order_relaxed);
+	if (result == -1 && (before & FDTABLE_SHUT) == 0)
+		atomic_fetch_and_explicit(&entry->fe_state, ~FDTABLE_SHUT, memory_order_relaxed);
 	return result;
 }
 
