@@ -106,6 +106,13 @@ filter_of(const struct knote *kn)
 	return filter_table[kn->kn_filter];
 }
 
+/* Whether epoll watches the knote's descriptor for it. */
+static inline bool
+knote_polled(const struct filterops *fo, const struct knote *kn)
+{
+	return fo->fo_poll != 0 && (kn->kn_status & KN_FILE) == 0;
+}
+
 extern const struct filterops filter_read, filter_write, filter_vnode,
     filter_proc, filter_signal, filter_timer, filter_user, filter_empty, filter_except,
     filter_procdesc, filter_memorystatus, filter_libkqueue, filter_fs, filter_netdev,

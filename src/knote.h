@@ -162,6 +162,30 @@ void	knote_look_all(struct kqueue *kq);
 /* Looks at the condition of every knote, or has epoll look. */
 void	knote_rescan(struct kqueue *kq);
 
+/*
+ * What a change is made of (knote_change.c), besides.
+ *
+ * Onto the list that its status says, or off.
+ */
+void	knote_relist(struct kqueue *kq, struct knote *kn);
+
+/* Has epoll look at the condition of a knote again. */
+int	knote_poll(struct kqueue *kq, const struct filterops *fo, struct knote *kn);
+
+/* Looks at the condition of a knote that epoll does not watch. */
+void	knote_look(struct kqueue *kq, const struct filterops *fo, struct knote *kn);
+
+void	knote_enable(struct kqueue *kq, const struct filterops *fo, struct knote *kn, bool enabled);
+
+/*
+ * A registration with EV_DISPATCH2 has ended, which its owner is still to be
+ * told, by an event with how (EV_DELETE or EV_VANISHED), once it is enabled.
+ */
+void	knote_end(struct kqueue *kq, struct knote *kn, bool fd, unsigned how);
+
+/* The descriptor of a knote is closed. */
+void	knote_shut(struct kqueue *kq, struct knote *kn);
+
 /* What kevent64() gave besides: ext_none if nothing. */
 const struct ext *knote_ext(const struct kqueue *kq, const struct knote *kn);
 
