@@ -79,10 +79,10 @@ kevent_begin(struct call *call, bool errors_only)
 
 /* A thread that is cancelled while it waits finds these where epoll has written nothing. */
 static inline void
-kevent_mark_items(struct call *call)
+kevent_mark_items(struct epoll_event *items, int n)
 {
-	for (int i = 0; i < call->nitems && i < KEVENT_MARKED; i++)
-		call->items[i].data.u64 = KEVENT_NO_REPORT;
+	for (int i = 0; i < n && i < KEVENT_MARKED; i++)
+		items[i].data.u64 = KEVENT_NO_REPORT;
 }
 
 /* n reports of epoll: events out.  The queue's lock is held. */
@@ -106,8 +106,8 @@ void	kevent_place_items(struct call *call);
  */
 int	kevent_wait_on(struct call *call, const struct timespec *timeout, const struct woken *woken);
 
-/* For pthread_cleanup_push(): the call is cancelled. */
-void	kevent_cancelled(void *call);
+/* A thread was cancelled while it waited for n reports at most, in the queue that it leaves. */
+void	kevent_give_up(struct kqueue *kq, const struct epoll_event *items, int n);
 
 /*
  * A wait was interrupted that began with silent and results: -errno, or -EAGAIN if no handler of

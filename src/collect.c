@@ -53,8 +53,13 @@ kevent_report(struct call *call, unsigned lane, int n)
 	int i = call->first;
 
 	for (call->first = 0; i < n; i++) {
-		if (usual)
-			i += report_usual(call->kq, call->items + i, n - i, &call->out);
+		if (usual) {
+			int done = report_usual(call->kq, call->items + i, n - i,
+			    call->out.el_kevent + call->out.el_count);
+
+			call->out.el_count += done;
+			i += done;
+		}
 		if (i == n)
 			break;
 		item = call->items[i];

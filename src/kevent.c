@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <string.h>
 #include <unistd.h>
 
 #define KQ_PUBLIC __attribute__((visibility("default")))
@@ -198,67 +199,129 @@ kevent_is_usual(const struct kqueue *kq)
 	    !atomic_load_explicit(&trace_on, memory_order_relaxed);
 }
 
+/*
+ * A call that waits is a cancellation point.  Who is alone can be cancelled by
+ * himself only, before, so that no wait of his needs to be ready for it.
+ */
+static inline void
+kevent_test_cancel(int nevents)
+{
+	if (nevents > 0 && single_threaded())
+		pthread_testcancel();
+}
+
+/* The usual call, as far as it needs to be known while it waits. */
+struct usual {
+	struct kqueue	*kq;
+	struct kevent	*events;
+	struct epoll_event *items;
+	int		room;		/* for both */
+	struct woken	woken;
+};
+
+static void
+kevent_usual_cancelled(void *arg)
+{
+	struct usual *u = arg;
+
+	kevent_give_up(u->kq, u->items, u->room);
+}
+
 /* Apart, since with glibc it is a place to jump back to. */
 __attribute__((noinline)) static void
-kevent_usual_wait(struct call *call, struct woken *woken)
+kevent_usual_wait(struct usual *u)
 {
-	pthread_cleanup_push(kevent_cancelled, call);
-	woken->n = epoll_wait(woken->ep, call->items, call->nitems, -1);
+	kevent_mark_items(u->items, u->room);
+	pthread_cleanup_push(kevent_usual_cancelled, u);
+	u->woken.n = epoll_wait(u->woken.ep, u->items, u->room, -1);
 	pthread_cleanup_pop(0);
+}
+
+/*
+ * It turns out to be unusual.  done: how many of epoll's reports were dealt with, and the lock is
+ * held; or -1.
+ */
+__attribute__((noinline)) static int
+kevent_usual_ends(struct usual *u, int done)
+{
+	struct call call;
+
+	call.kq = u->kq;
+	call.out = (struct eventlist){ .el_kevent = u->events, .el_room = u->room };
+	call.items = call.stack;
+	call.nitems = u->room;
+	kevent_begin(&call, false);
+	if (u->woken.n > 0)
+		memcpy(call.stack, u->items, (size_t)u->woken.n * sizeof(*u->items));
+	if (done >= 0) {
+		call.first = call.out.el_count = done;
+		kevent_collect_rest(&call, u->woken.n);
+		kqueue_unlock(u->kq);
+		u->woken.n = 0;
+	}
+	return call.out.el_count > 0 ? call.out.el_count : kevent_wait_on(&call, NULL, &u->woken);
 }
 
 /* How many events were delivered, or -errno. */
 static inline int
-kevent_usual(struct call *call)
+kevent_usual(struct kqueue *kq, struct kevent *events, int room)
 {
-	struct kqueue *kq = call->kq;
-	struct woken woken = { .ep = kq->kq_ep };
-	unsigned silent, results;
+	struct epoll_event items[KEVENT_STACK];
+	struct usual u = { kq, events, items, room, { .ep = kq->kq_ep } };
+	unsigned silent = sigaction_wait_begins(), results = aio_results();
+	int done = -1;
 
-	kevent_begin(call, false);
-	call->items = call->stack;
-	call->nitems = call->out.el_room;
-	kevent_mark_items(call);
-	silent = sigaction_wait_begins();
-	results = aio_results();
-	kevent_usual_wait(call, &woken);
-	if (woken.n < 0) {
-		woken.n = kevent_interrupted(silent, results);
-		return kevent_wait_on(call, NULL, &woken);
+	if (single_threaded())
+		u.woken.n = epoll_wait(u.woken.ep, items, room, -1);
+	else
+		kevent_usual_wait(&u);
+	if (u.woken.n < 0) {
+		u.woken.n = kevent_interrupted(silent, results);
+		return kevent_usual_ends(&u, -1);
 	}
 	kqueue_lock_inline(kq);
-	if (kqueue_is_open(kq) && woken.ep == kq->kq_ep && kq->kq_ready.kl_first == 0) {
+	if (kqueue_is_open(kq) && u.woken.ep == kq->kq_ep && kq->kq_ready.kl_first == 0) {
 		kq->kq_call++;
-		call->first = report_usual(kq, call->items, woken.n, &call->out);
-		if (call->first < woken.n)
-			kevent_collect_rest(call, woken.n);
-		woken.n = 0;
+		done = report_usual(kq, items, u.woken.n, events);
+		if (done < u.woken.n)
+			return kevent_usual_ends(&u, done);
 	}
 	kqueue_unlock_inline(kq);
-	return call->out.el_count > 0 ? call->out.el_count : kevent_wait_on(call, NULL, &woken);
+	return done > 0 ? done : kevent_usual_ends(&u, -1);
 }
 
 /* An array of changes is read only. */
 #define KEVENT_UNCONST(p)	((void *)(uintptr_t)(p))
 
-KQ_PUBLIC int
-kevent(int fd, const struct kevent *changelist, int nchanges,
-    struct kevent *eventlist, int nevents, const struct timespec *timeout)
+__attribute__((noinline)) static int
+kevent_unusual(int fd, struct kqueue *kq, const struct kevent *changelist, int nchanges,
+    struct kevent *events, int room, const struct timespec *timeout)
 {
 	struct eventlist changes = {
 		.el_kevent = KEVENT_UNCONST(changelist), .el_room = nchanges
 	};
 	struct call call;
+
+	call.out = (struct eventlist){ .el_kevent = events, .el_room = room };
+	call.kq = kq;
+	return kevent_either(fd, &changes, &call, 0, timeout);
+}
+
+KQ_PUBLIC int
+kevent(int fd, const struct kevent *changelist, int nchanges,
+    struct kevent *eventlist, int nevents, const struct timespec *timeout)
+{
+	struct kqueue *kq;
 	int saved, result;
 
-	call.out = (struct eventlist){ .el_kevent = eventlist, .el_room = nevents };
-	call.kq = kqueue_enter(fd);
+	kevent_test_cancel(nevents);
+	kq = kqueue_enter(fd);
 	if (nchanges != 0 || nevents <= 0 || nevents > KEVENT_STACK || timeout != NULL ||
-	    (uintptr_t)eventlist < KEVENT_PAGE || call.kq == NULL || !kevent_is_usual(call.kq))
-		return kevent_either(fd, &changes, &call, 0, timeout);
+	    (uintptr_t)eventlist < KEVENT_PAGE || kq == NULL || !kevent_is_usual(kq))
+		return kevent_unusual(fd, kq, changelist, nchanges, eventlist, nevents, timeout);
 	saved = errno;
-	result = kevent_usual(&call);
-	kqueue_leave(call.kq);
+	result = kevent_usual(kq, eventlist, nevents);
+	kqueue_leave(kq);
 	if (result <= 0)
 		result = kevent_result(result);
 	else
@@ -279,7 +342,7 @@ kevent64(int fd, const struct kevent64_s *changelist, int nchanges,
 	call.out = (struct eventlist){
 		.el_kevent64 = eventlist, .el_room = nevents, .el_wide = true
 	};
-
+	kevent_test_cancel(nevents);
 	call.kq = kqueue_enter(fd);
 	return kevent_either(fd, &changes, &call, flags, timeout);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A mutex in one word, on futex(2).  Taking and dropping a free one costs two
- * atomic instructions, which is why it is not pthread's: kevent() takes one
- * lock for each call.  A forked child may simply overwrite it.
+ * atomic instructions, and with one thread none, which is why it is not
+ * pthread's: kevent() takes one lock for each call.  A forked child may simply
+ * overwrite it.
  *
  * lock_depth counts the locks that this thread holds.  A signal handler that
  * finds it above zero has interrupted the library and must not enter it.
@@ -18,6 +19,8 @@
  */
 #ifndef KQ_LOCK_H
 #define KQ_LOCK_H
+
+#include "single.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -38,7 +41,9 @@ lock_take(struct lock *lk)
 
 	lock_depth++;
 	atomic_signal_fence(memory_order_seq_cst);
-	if (!atomic_compare_exchange_strong_explicit(&lk->lk_word, &unheld, 1,
+	if (single_threaded() && atomic_load_explicit(&lk->lk_word, memory_order_relaxed) == 0)
+		atomic_store_explicit(&lk->lk_word, 1, memory_order_relaxed);
+	else if (!atomic_compare_exchange_strong_explicit(&lk->lk_word, &unheld, 1,
 	    memory_order_acquire, memory_order_relaxed))
 		lock_wait(lk);
 }
@@ -46,7 +51,9 @@ lock_take(struct lock *lk)
 static inline void
 lock_drop(struct lock *lk)
 {
-	if (atomic_exchange_explicit(&lk->lk_word, 0, memory_order_release) == 2)
+	if (single_threaded() && atomic_load_explicit(&lk->lk_word, memory_order_relaxed) == 1)
+		atomic_store_explicit(&lk->lk_word, 0, memory_order_release);
+	else if (atomic_exchange_explicit(&lk->lk_word, 0, memory_order_release) == 2)
 		lock_wake(lk);
 	atomic_signal_fence(memory_order_seq_cst);
 	lock_depth--;

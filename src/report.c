@@ -229,9 +229,8 @@ usual_data(const struct knote *kn, const struct watch *w, uint32_t revents)
 }
 
 int
-report_usual(struct kqueue *kq, const struct epoll_event *items, int n, struct eventlist *out)
+report_usual(struct kqueue *kq, const struct epoll_event *items, int n, struct kevent *event)
 {
-	struct kevent *event = out->el_kevent + out->el_count;
 	const uint16_t call = kq->kq_call;
 	struct watch *w;
 	struct knote *kn;
@@ -251,7 +250,6 @@ report_usual(struct kqueue *kq, const struct epoll_event *items, int n, struct e
 		event->data = data;
 		event->udata = kn->kn_udata;
 	}
-	out->el_count += done;
 	return done;
 }
 

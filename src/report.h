@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 
 struct eventlist;
+struct kevent;
 struct kqueue;
 
 /*
@@ -20,9 +21,8 @@ void	report_watch(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t reven
  * The same for the usual case, which takes a tenth of the instructions: the only knote of a
  * descriptor that is read or written, level-triggered, with no more to it.  Deals with
  * the first reports of lane 0 as long as they are of that kind; how many they were.
- * out is not wide and has room for all.
+ * There is room for all.
  */
-int	report_usual(struct kqueue *kq, const struct epoll_event *items, int n,
-	    struct eventlist *out);
+int	report_usual(struct kqueue *kq, const struct epoll_event *items, int n, struct kevent *out);
 
 #endif

@@ -207,7 +207,7 @@ kevent_wait(struct call *call, const struct timespec *timeout, const struct woke
 	for (;;) {
 		if (woken == NULL || again) {
 			kevent_place_items(call);
-			kevent_mark_items(call);
+			kevent_mark_items(call->items, call->nitems);
 			ep = kq->kq_ep;
 			n = kevent_wait_once(call, ep, timeout, again);
 		} else {
@@ -244,32 +244,35 @@ kevent_wait(struct call *call, const struct timespec *timeout, const struct woke
 	}
 }
 
-/*
- * A thread is cancelled while it waits, and what epoll gave it is put back.
- * How many reports there were only epoll_wait() could have said.
- */
+/* What epoll gave it is put back.  How many reports there were only epoll_wait() could have said. */
 void
-kevent_cancelled(void *arg)
+kevent_give_up(struct kqueue *kq, const struct epoll_event *items, int room)
 {
-	struct call *call = arg;
-	struct kqueue *kq = call->kq;
 	int n = 0;
 
-	kevent_unguard(call);
-	while (n < call->nitems && n < KEVENT_MARKED && call->items[n].data.u64 != KEVENT_NO_REPORT)
+	while (n < room && n < KEVENT_MARKED && items[n].data.u64 != KEVENT_NO_REPORT)
 		n++;
 	if (n > 0) {
 		kqueue_lock_inline(kq);
 		if (!kqueue_is_open(kq))
 			;
-		else if (n == KEVENT_MARKED && n < call->nitems)
+		else if (n == KEVENT_MARKED && n < room)
 			kqueue_rescan(kq);
 		else
 			for (int i = 0; i < n; i++)
-				kqueue_put_back(kq, &call->items[i]);
+				kqueue_put_back(kq, &items[i]);
 		kqueue_unlock_inline(kq);
 	}
 	kqueue_leave(kq);
+}
+
+static void
+kevent_cancelled(void *arg)
+{
+	struct call *call = arg;
+
+	kevent_unguard(call);
+	kevent_give_up(call->kq, call->items, call->nitems);
 }
 
 int
@@ -277,8 +280,12 @@ kevent_wait_on(struct call *call, const struct timespec *timeout, const struct w
 {
 	int result;
 
-	pthread_cleanup_push(kevent_cancelled, call);
-	result = kevent_wait(call, timeout, woken);
-	pthread_cleanup_pop(0);
+	if (single_threaded()) {
+		result = kevent_wait(call, timeout, woken);
+	} else {
+		pthread_cleanup_push(kevent_cancelled, call);
+		result = kevent_wait(call, timeout, woken);
+		pthread_cleanup_pop(0);
+	}
 	return result < 0 ? result : call->out.el_count;
 }
