@@ -55,8 +55,9 @@ kevent_report(struct call *call, unsigned lane, int n)
 	for (call->first = 0; i < n; i++) {
 		if (usual) {
 			int done = report_usual(call->kq, call->items + i, n - i,
-			    call->out.el_kevent + call->out.el_count);
+			    call->out.el_kevent + call->out.el_count, false);
 
+			report_told(call->kq, call->items + i, done);
 			call->out.el_count += done;
 			i += done;
 		}

@@ -255,6 +255,7 @@ kevent_usual_ends(struct usual *u, int done)
 		memcpy(call.stack, u->items, (size_t)u->woken.n * sizeof(*u->items));
 	if (done >= 0) {
 		call.first = call.out.el_count = done;
+		report_told(u->kq, u->items, done);
 		kevent_collect_rest(&call, u->woken.n);
 		kqueue_unlock(u->kq);
 		u->woken.n = 0;
@@ -282,7 +283,7 @@ kevent_usual(struct kqueue *kq, struct kevent *events, int room)
 	kqueue_lock_inline(kq);
 	if (kqueue_is_open(kq) && u.woken.ep == kq->kq_ep && kq->kq_ready.kl_first == 0) {
 		kq->kq_call++;
-		done = report_usual(kq, items, u.woken.n, events);
+		done = report_usual(kq, items, u.woken.n, events, true);
 		if (done < u.woken.n)
 			return kevent_usual_ends(&u, done);
 	}

@@ -22,6 +22,7 @@ struct eventlist;
 struct kqueue;
 struct filterops;
 
+/* A cache line (mem.c). */
 struct knote {
 	uintptr_t	kn_ident;
 	void		*kn_udata;
@@ -29,7 +30,6 @@ struct knote {
 		int64_t	kn_sdata;	/* data as asked: mark, period, ... */
 		void	*kn_hook;	/* or the source's own record */
 	};
-	int64_t		kn_data;	/* data as seen, or the filter's own */
 	uint32_t	kn_sfflags;	/* fflags as asked */
 	uint32_t	kn_fflags;	/* fflags as seen */
 	uint16_t	kn_flags;	/* EV_ bits that come back with each event */
@@ -43,6 +43,7 @@ struct knote {
 		uint32_t kn_aux;	/* the source's own: place in a heap, next slot */
 		_Atomic int kn_fd;	/* or a descriptor */
 	};
+	int64_t		kn_data;	/* data as seen, or the filter's own */
 };
 
 /* First in, first out: slots, 0 if it is empty. */

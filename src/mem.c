@@ -14,6 +14,7 @@
 
 #include "lock.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdalign.h>
 #include <stdint.h>
@@ -49,6 +50,10 @@ struct region {
 	size_t		r_size;
 };
 
+static_assert(sizeof(struct region) + sizeof(struct block) <= 64, "a region's first block begins a cache line");
+
+#define MEM_LINE	((size_t)64)		/* of a cache: where larger blocks' room begins */
+#define MEM_ALIGNED	((size_t)1024)		/* from here on */
 #define MEM_PAGE	((size_t)4096)		/* or less than a page: only a hint */
 #define MEM_REGION	((size_t)1 << 18)
 #define MEM_LARGE	(MEM_REGION / 4)	/* has a region of its own */
@@ -111,27 +116,37 @@ region_map(size_t size)
 	return r;
 }
 
+/* Its room begins a line. */
+static struct block *
+region_first(struct region *r)
+{
+	return (struct block *)(void *)((char *)r + MEM_LINE) - 1;
+}
+
 /* A new block; the lock is held. */
 static struct block *
 block_carve(size_t size)
 {
 	struct region *r;
 	struct block *b;
+	size_t pad;
 
 	if (size >= MEM_LARGE) {
-		r = region_map(size + sizeof(*r));
-		return r == NULL ? NULL : (struct block *)(void *)(r + 1);
+		r = region_map(size + MEM_LINE);
+		return r == NULL ? NULL : region_first(r);
 	}
-	if (mem_left < size) {
+	pad = size < MEM_ALIGNED ? 0 : -((uintptr_t)mem_next + sizeof(*b)) % MEM_LINE;
+	if (mem_left < size + pad) {
 		r = region_map(MEM_REGION);
 		if (r == NULL)
 			return NULL;
-		mem_next = (char *)(r + 1);
-		mem_left = MEM_REGION - sizeof(*r);
+		mem_next = (char *)region_first(r);
+		mem_left = MEM_REGION - (size_t)(mem_next - (char *)r);
+		pad = 0;
 	}
-	b = (struct block *)(void *)mem_next;
-	mem_next += size;
-	mem_left -= size;
+	b = (struct block *)(void *)(mem_next + pad);
+	mem_next += size + pad;
+	mem_left -= size + pad;
 	return b;
 }
 

@@ -197,9 +197,8 @@ usual_knote(struct kqueue *kq, const struct epoll_event *item, struct watch **fo
 	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)item->data.u64);
 	struct knote *kn;
 
-	/* What is a source's own has the top bit, and no watch.  Nothing is told twice in a call. */
-	if (w == NULL || w->w_gen[0] != item->data.u64 >> 32 || w->w_knotes == 0 || w->w_lane != 0 ||
-	    w->w_call == kq->kq_call)
+	/* What is a source's own has the top bit, and no watch. */
+	if (w == NULL || w->w_gen[0] != item->data.u64 >> 32 || w->w_knotes == 0 || w->w_lane != 0)
 		return NULL;
 	kn = knote_at(&kq->kq_pool, w->w_knotes);
 	if (kn->kn_next != 0 || kn->kn_status != 0 || (kn->kn_flags & USUAL_NOT) != 0)
@@ -229,7 +228,7 @@ usual_data(const struct knote *kn, const struct watch *w, uint32_t revents)
 }
 
 int
-report_usual(struct kqueue *kq, const struct epoll_event *items, int n, struct kevent *event)
+report_usual(struct kqueue *kq, const struct epoll_event *items, int n, struct kevent *event, bool first)
 {
 	const uint16_t call = kq->kq_call;
 	struct watch *w;
@@ -238,11 +237,11 @@ report_usual(struct kqueue *kq, const struct epoll_event *items, int n, struct k
 
 	for (done = 0; done < n; done++, event++) {
 		kn = usual_knote(kq, &items[done], &w);
-		data = kn == NULL ? 0 : usual_data(kn, w, items[done].events);
+		if (kn == NULL || (!first && w->w_call == call))
+			break;
+		data = usual_data(kn, w, items[done].events);
 		if (data <= 0)
 			break;
-		w->w_call = call;
-		w->w_called = 1;
 		event->ident = kn->kn_ident;
 		event->filter = (short)-kn->kn_filter;
 		event->flags = kn->kn_flags;
@@ -251,6 +250,18 @@ report_usual(struct kqueue *kq, const struct epoll_event *items, int n, struct k
 		event->udata = kn->kn_udata;
 	}
 	return done;
+}
+
+void
+report_told(struct kqueue *kq, const struct epoll_event *items, int n)
+{
+	struct watch *w;
+
+	for (int i = 0; i < n; i++) {
+		w = watch_find(&kq->kq_watches, (uint32_t)items[i].data.u64);
+		w->w_call = kq->kq_call;
+		w->w_called = 1;
+	}
 }
 
 /* An edge was used up that was not to be delivered yet.  One that comes until then is no second event. */
