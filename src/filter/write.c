@@ -20,6 +20,19 @@ write_kind(struct kqueue *kq, int fd)
 	return (enum fdkind)w->w_kind;
 }
 
+/* A mark may need the timer, which must not be lacking then. */
+static int
+write_reserve(struct kqueue *kq, struct knote *kn, uint32_t fflags)
+{
+	return (fflags & NOTE_LOWAT) == 0 ? 0 : retry_reserve(kq, kn);
+}
+
+static int
+write_attach(struct kqueue *kq, struct knote *kn)
+{
+	return write_reserve(kq, kn, kn->kn_sfflags);
+}
+
 /* Regular files and devices that epoll refuses can always be written. */
 static int
 write_attach_file(struct kqueue *kq, struct knote *kn)
@@ -88,12 +101,16 @@ write_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent
 static int
 write_touch(struct kqueue *kq, struct knote *kn, const struct kevent *kev)
 {
-	if ((kev->flags & EV_ADD) != 0 || kev->fflags != 0) {
+	bool new = (kev->flags & EV_ADD) != 0 || kev->fflags != 0;
+	int error = new ? write_reserve(kq, kn, kev->fflags) : 0;
+
+	if (error < 0)
+		return error;
+	if (new) {
 		kn->kn_sfflags = kev->fflags;
 		kn->kn_sdata = kev->data;
 	}
-	if ((kn->kn_status & KN_FILE) == 0)
-		retry_stop(kq, kn);
+	retry_rest(kq, kn);
 	return 0;
 }
 
@@ -101,19 +118,20 @@ static void
 write_delivered(struct kqueue *kq, struct knote *kn, const struct kevent *out)
 {
 	(void)out;
-	retry_stop(kq, kn);
+	retry_rest(kq, kn);
 }
 
 static void
 write_enable(struct kqueue *kq, struct knote *kn, bool enabled)
 {
 	if (!enabled)
-		retry_stop(kq, kn);
+		retry_rest(kq, kn);
 }
 
 const struct filterops filter_write = {
 	.fo_poll = POLLOUT,
 	.fo_fd = true,
+	.fo_attach = write_attach,
 	.fo_file = write_attach_file,
 	.fo_detach = retry_stop,
 	.fo_touch = write_touch,
