@@ -3,22 +3,12 @@
 #include "filter.h"
 
 #include "fdtable.h"
-#include "kqueue.h"
 #include "source/fdkind.h"
 #include "source/retry.h"
+#include "source/watch_item.h"
 
 #include <errno.h>
 #include <poll.h>
-
-static enum fdkind
-write_kind(struct kqueue *kq, int fd)
-{
-	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
-
-	if (w->w_kind == FD_UNKNOWN)
-		w->w_kind = (uint8_t)watch_find_kind(kq, fd, w);
-	return (enum fdkind)w->w_kind;
-}
 
 /* A mark may need the timer, which must not be lacking then. */
 static int
@@ -37,7 +27,7 @@ write_attach(struct kqueue *kq, struct knote *kn)
 static int
 write_attach_file(struct kqueue *kq, struct knote *kn)
 {
-	return write_kind(kq, (int)kn->kn_ident) == FD_DIRECTORY ? -EINVAL : 0;
+	return watch_kind(kq, (int)kn->kn_ident) == FD_DIRECTORY ? -EINVAL : 0;
 }
 
 /* The mark lies above the kernel's own, and nobody tells when it is reached. */
@@ -69,7 +59,7 @@ static bool
 write_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent *out)
 {
 	int fd = (int)kn->kn_ident;
-	enum fdkind kind = write_kind(kq, fd);
+	enum fdkind kind = watch_kind(kq, fd);
 
 	if ((kn->kn_status & KN_FILE) != 0)
 		return true;
