@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Events out: what epoll has reported, and what our own sources made ready, as far as there is room. */
 #include "call.h"
-#include "filter.h"
 #include "kqueue.h"
 #include "report.h"
 

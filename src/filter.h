@@ -54,7 +54,8 @@ struct filterops {
 	/*
 	 * The source reports (knote_note): note what it means, and activate
 	 * the knote if it is something that was asked for.  hint: the
-	 * source's own word for it.  NULL: any report activates.
+	 * source's own word for it.  NULL: any report activates, but that
+	 * of a level that epoll watches, which epoll tells once fo_event does.
 	 */
 	void	(*fo_note)(struct kqueue *, struct knote *, uint32_t hint);
 

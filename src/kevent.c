@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The calls: changes in, wait, events out.  See call.h. */
 #include "call.h"
-#include "filter.h"
 #include "kqueue.h"
 #include "report.h"
 #include "source/aio.h"
@@ -12,7 +11,6 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
-#include <unistd.h>
 
 #define KQ_PUBLIC __attribute__((visibility("default")))
 

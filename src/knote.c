@@ -65,17 +65,6 @@ knote_ext(const struct kqueue *kq, const struct knote *kn)
 	return ext_get(&kq->kq_pool.kp_ext, kn->kn_slot);
 }
 
-void
-knote_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
-{
-	const struct filterops *fo = filter_of(kn);
-
-	if (fo->fo_note != NULL)
-		fo->fo_note(kq, kn, hint);
-	else
-		knote_activate(kq, kn);
-}
-
 /*
  * Where the knote shares its item and that stays as it is, only this knote is to be
  * told, so it looks itself, and what epoll has to report already must not tell it a
@@ -96,6 +85,24 @@ knote_poll(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
 	else if ((kn->kn_status & KN_FORCED) == 0)
 		knote_deactivate(kq, kn);
 	return 0;
+}
+
+/* A level that waited beside epoll (KN_PARKED) is epoll's again once its condition holds. */
+void
+knote_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
+{
+	const struct filterops *fo = filter_of(kn);
+	struct kevent scratch = { .flags = 0 };
+
+	if (fo->fo_note != NULL) {
+		fo->fo_note(kq, kn, hint);
+	} else if (!knote_polled(fo, kn) || (kn->kn_flags & EV_CLEAR) != 0) {
+		knote_activate(kq, kn);
+	} else if (fo->fo_event(kq, kn, 0, &scratch)) {
+		kn->kn_status &= (uint8_t)~KN_PARKED;
+		if (knote_poll(kq, fo, kn) < 0)
+			knote_activate(kq, kn);
+	}
 }
 
 void

@@ -170,6 +170,9 @@ knote_restore(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
 	kn->kn_status = (uint8_t)((before->kn_status & ~lists) | (kn->kn_status & lists));
 	knote_relist(kq, kn);
 	ext_set(&kq->kq_pool.kp_ext, kn->kn_slot, ext);
+	/* The filter has ended what it waited for, as the change would have had it. */
+	if ((kn->kn_status & (KN_PARKED | KN_DISABLED)) == KN_PARKED)
+		knote_note(kq, kn, 0);
 }
 
 static int

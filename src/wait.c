@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Waiting for epoll: timeouts, signals, cancellation. */
 #include "call.h"
-#include "filter.h"
 #include "kqueue.h"
 #include "source/aio.h"
 #include "source/sigaction.h"
@@ -11,7 +10,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -302,10 +303,70 @@ START_TEST(kqueue_refused__waiting_below_a_mark_does_not_spin)
 }
 END_TEST
 
+/* A change that fails must not end the looking of one that waits below its mark. */
+START_TEST(kqueue_refused__failed_change_leaves_what_waits_below_a_mark)
+{
+	int kq = queue(), fd, room;
+	struct kevent events[4];
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/fifo", scratch_dir());
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	ck_assert_int_ge(fd = open(path, O_RDWR | O_NONBLOCK), 0);
+	change_ok(kq, fd, EVFILT_WRITE, EV_ADD, 0, 0, &old_mark);
+	room = (int)event_of(kq, (uintptr_t)fd, EVFILT_WRITE).data;
+	change_ok(kq, fd, EVFILT_WRITE, EV_ADD, NOTE_LOWAT, room * 3 / 4, &old_mark);
+	change_ok(kq, fd, EVFILT_READ, EV_ADD, 0, 0, &old_mark);
+	limit_descriptors(true);
+	put(fd, (size_t)room / 2);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(collect(kq, events, 4, 0), 1);
+		ck_assert_int_eq(events[0].filter, EVFILT_READ);
+	}
+	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_WRITE, EV_ADD, NOTE_LOWAT, room * 3 / 4, &new_mark), EMFILE);
+	get(fd, (size_t)room / 2);
+	for (int i = 0; i < 4; i++)
+		expect(kq, fd, EVFILT_WRITE, &old_mark);
+	limit_descriptors(false);
+	close(fd);
+	close(kq);
+}
+END_TEST
+
+/* What may need a timer later has it from the first, or is refused: it is never accepted and then not told. */
+START_TEST(kqueue_refused__timer_that_may_be_needed_is_there)
+{
+	int kq = queue(), fds[2];
+
+	pair(PAIR_UNIX, fds);
+	change_ok(kq, fds[0], EVFILT_WRITE, EV_ADD, 0, 0, &old_mark);
+	limit_descriptors(true);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_WRITE, EV_ADD, NOTE_LOWAT, 1 << 30, &new_mark), EMFILE);
+	expect(kq, fds[0], EVFILT_WRITE, &old_mark);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[1], EVFILT_WRITE, EV_ADD, NOTE_LOWAT, 1, NULL), EMFILE);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[1], EVFILT_WRITE, EV_ENABLE, 0, 0, NULL), ENOENT);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_EMPTY, EV_ADD, 0, 0, NULL), EMFILE);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_EMPTY, EV_ENABLE, 0, 0, NULL), ENOENT);
+	limit_descriptors(false);
+	change_ok(kq, fds[0], EVFILT_WRITE, EV_DELETE, 0, 0, NULL);
+	change_ok(kq, fds[0], EVFILT_EMPTY, EV_ADD, 0, 0, &old_mark);
+	limit_descriptors(true);
+	fill(fds[0]);
+	no_event(kq);
+	drain(fds[1]);
+	expect(kq, fds[0], EVFILT_EMPTY, &old_mark);
+	limit_descriptors(false);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
 HARNESS_MAIN("kqueue_refused",
     kqueue_refused__news_of_a_nested_queue_are_told,
     kqueue_refused__bell_that_moves_is_added_later,
     kqueue_refused__enabling_that_fails_changes_nothing,
     kqueue_refused__lane_that_fails_changes_nothing,
     kqueue_refused__failed_add_leaves_the_other_direction,
-    kqueue_refused__waiting_below_a_mark_does_not_spin)
+    kqueue_refused__waiting_below_a_mark_does_not_spin,
+    kqueue_refused__failed_change_leaves_what_waits_below_a_mark,
+    kqueue_refused__timer_that_may_be_needed_is_there)

@@ -304,6 +304,27 @@ START_TEST(lowat__write_with_some_room_sleeps)
 }
 END_TEST
 
+/* It was the timer that found room enough: from then on it is a level like any other. */
+START_TEST(lowat__write_stays_ready_at_the_mark)
+{
+	int64_t lowat = half_the_room(PAIR_PIPE);
+	struct kevent events[4];
+
+	begin_writing(PAIR_PIPE, 0, lowat);
+	for (int again = 0; again < 3; again++) {
+		put(fds[1], (size_t)lowat + 8192);
+		no_event(kq);
+		drain(fds[0]);
+		for (int i = 0; i < 4; i++) {
+			ck_assert_int_eq(collect(kq, events, 4, 10000), 1);
+			ck_assert_int_ge(events[0].data, lowat);
+		}
+		ck_assert(readable(kq, 0));
+	}
+	end();
+}
+END_TEST
+
 START_TEST(lowat__write_mark_that_cannot_be_met_sleeps)
 {
 	for (int i = 0; i < STREAMS; i++) {
@@ -375,6 +396,7 @@ HARNESS_MAIN("lowat",
     lowat__disabled_below_the_mark,
     lowat__write_below_the_mark_is_no_event,
     lowat__write_with_some_room_sleeps,
+    lowat__write_stays_ready_at_the_mark,
     lowat__write_mark_that_cannot_be_met_sleeps,
     lowat__write_with_clear_tells_a_change_once,
     lowat__write_at_the_end_ignores_the_mark)

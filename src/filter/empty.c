@@ -24,13 +24,12 @@ empty_attach(struct kqueue *kq, struct knote *kn)
 {
 	enum fdkind kind = fdkind_of((int)kn->kn_ident);
 
-	(void)kq;
 	if (kind != FD_STREAM && kind != FD_DATAGRAM)
 		return fcntl((int)kn->kn_ident, F_GETFD) == -1 ? -EBADF : -EINVAL;
 	if (fdkind_unsent((int)kn->kn_ident) < 0)
 		return -ENOTSUP;
 	kn->kn_sdata = fdkind_inode((int)kn->kn_ident);
-	return 0;
+	return retry_reserve(kq, kn);
 }
 
 /* Of a change only EV_ADD matters: it is for the socket that is there now. */
@@ -80,7 +79,7 @@ static void
 empty_delivered(struct kqueue *kq, struct knote *kn, const struct kevent *out)
 {
 	(void)out;
-	retry_stop(kq, kn);
+	retry_rest(kq, kn);
 	if ((kn->kn_flags & EV_CLEAR) == 0)
 		return;
 	kn->kn_fflags = fdkind_acknowledged((int)kn->kn_ident);
@@ -92,7 +91,7 @@ static void
 empty_enable(struct kqueue *kq, struct knote *kn, bool enabled)
 {
 	if (!enabled)
-		retry_stop(kq, kn);
+		retry_rest(kq, kn);
 }
 
 const struct filterops filter_empty = {

@@ -10,20 +10,10 @@
  */
 #include "filter.h"
 
-#include "kqueue.h"
 #include "source/fdkind.h"
+#include "source/watch_item.h"
 
 #include <poll.h>
-
-static enum fdkind
-except_kind(struct kqueue *kq, int fd)
-{
-	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
-
-	if (w->w_kind == FD_UNKNOWN)
-		w->w_kind = (uint8_t)watch_find_kind(kq, fd, w);
-	return (enum fdkind)w->w_kind;
-}
 
 /* Whether nothing more will come. */
 static bool
@@ -38,7 +28,7 @@ static bool
 except_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent *out)
 {
 	int fd = (int)kn->kn_ident;
-	enum fdkind kind = except_kind(kq, fd);
+	enum fdkind kind = watch_kind(kq, fd);
 
 	if (kind == FD_UNKNOWN)
 		return false;		/* closed unseen, and a duplicate reports */

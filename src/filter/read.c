@@ -5,20 +5,11 @@
 #include "kqueue.h"
 #include "source/fdkind.h"
 #include "source/inotify.h"
+#include "source/watch_item.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <sys/inotify.h>
-
-static enum fdkind
-read_kind(struct kqueue *kq, int fd)
-{
-	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
-
-	if (w->w_kind == FD_UNKNOWN)
-		w->w_kind = (uint8_t)watch_find_kind(kq, fd, w);
-	return (enum fdkind)w->w_kind;
-}
 
 /* Not yet: the kernel's own mark is lower than ours, so wait for more to come. */
 static bool
@@ -111,7 +102,7 @@ read_not_counted(const struct knote *kn, enum fdkind kind, uint32_t revents)
 static bool
 read_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent *out)
 {
-	enum fdkind kind = read_kind(kq, (int)kn->kn_ident);
+	enum fdkind kind = watch_kind(kq, (int)kn->kn_ident);
 
 	if (revents == 0 && (kn->kn_status & KN_FILE) == 0)
 		revents = fdkind_poll((int)kn->kn_ident);
@@ -164,7 +155,7 @@ read_attach_file(struct kqueue *kq, struct knote *kn)
 {
 	int error;
 
-	if (read_kind(kq, (int)kn->kn_ident) != FD_REGULAR)
+	if (watch_kind(kq, (int)kn->kn_ident) != FD_REGULAR)
 		return 0;
 	error = inotify_attach(kq, kn, (int)kn->kn_ident, IN_MODIFY);
 	if (error == 0) {

@@ -3,28 +3,31 @@
 #include "filter.h"
 
 #include "fdtable.h"
-#include "kqueue.h"
 #include "source/fdkind.h"
 #include "source/retry.h"
+#include "source/watch_item.h"
 
 #include <errno.h>
 #include <poll.h>
 
-static enum fdkind
-write_kind(struct kqueue *kq, int fd)
+/* A mark may need the timer, which must not be lacking then. */
+static int
+write_reserve(struct kqueue *kq, struct knote *kn, uint32_t fflags)
 {
-	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
+	return (fflags & NOTE_LOWAT) == 0 ? 0 : retry_reserve(kq, kn);
+}
 
-	if (w->w_kind == FD_UNKNOWN)
-		w->w_kind = (uint8_t)watch_find_kind(kq, fd, w);
-	return (enum fdkind)w->w_kind;
+static int
+write_attach(struct kqueue *kq, struct knote *kn)
+{
+	return write_reserve(kq, kn, kn->kn_sfflags);
 }
 
 /* Regular files and devices that epoll refuses can always be written. */
 static int
 write_attach_file(struct kqueue *kq, struct knote *kn)
 {
-	return write_kind(kq, (int)kn->kn_ident) == FD_DIRECTORY ? -EINVAL : 0;
+	return watch_kind(kq, (int)kn->kn_ident) == FD_DIRECTORY ? -EINVAL : 0;
 }
 
 /* The mark lies above the kernel's own, and nobody tells when it is reached. */
@@ -56,7 +59,7 @@ static bool
 write_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent *out)
 {
 	int fd = (int)kn->kn_ident;
-	enum fdkind kind = write_kind(kq, fd);
+	enum fdkind kind = watch_kind(kq, fd);
 
 	if ((kn->kn_status & KN_FILE) != 0)
 		return true;
@@ -88,12 +91,16 @@ write_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent
 static int
 write_touch(struct kqueue *kq, struct knote *kn, const struct kevent *kev)
 {
-	if ((kev->flags & EV_ADD) != 0 || kev->fflags != 0) {
+	bool new = (kev->flags & EV_ADD) != 0 || kev->fflags != 0;
+	int error = new ? write_reserve(kq, kn, kev->fflags) : 0;
+
+	if (error < 0)
+		return error;
+	if (new) {
 		kn->kn_sfflags = kev->fflags;
 		kn->kn_sdata = kev->data;
 	}
-	if ((kn->kn_status & KN_FILE) == 0)
-		retry_stop(kq, kn);
+	retry_rest(kq, kn);
 	return 0;
 }
 
@@ -101,19 +108,20 @@ static void
 write_delivered(struct kqueue *kq, struct knote *kn, const struct kevent *out)
 {
 	(void)out;
-	retry_stop(kq, kn);
+	retry_rest(kq, kn);
 }
 
 static void
 write_enable(struct kqueue *kq, struct knote *kn, bool enabled)
 {
 	if (!enabled)
-		retry_stop(kq, kn);
+		retry_rest(kq, kn);
 }
 
 const struct filterops filter_write = {
 	.fo_poll = POLLOUT,
 	.fo_fd = true,
+	.fo_attach = write_attach,
 	.fo_file = write_attach_file,
 	.fo_detach = retry_stop,
 	.fo_touch = write_touch,

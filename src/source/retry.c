@@ -13,8 +13,22 @@ retry_wait(struct kqueue *kq, struct knote *kn)
 	kn->kn_data = kn->kn_data == 0 ? RETRY_FIRST : kn->kn_data * 2;
 	if (kn->kn_data > RETRY_LAST)
 		kn->kn_data = RETRY_LAST;
-	/* Without memory for the timer the next look by another cause will have to do. */
+	/* If it was not reserved, the next look by another cause will have to do. */
 	(void)timerfd_add(kq, kn, false, timerfd_now(false) + kn->kn_data);
+}
+
+int
+retry_reserve(struct kqueue *kq, struct knote *kn)
+{
+	return kn->kn_aux != 0 ? 0 : timerfd_add(kq, kn, false, TIMERFD_NEVER);
+}
+
+void
+retry_rest(struct kqueue *kq, struct knote *kn)
+{
+	if (retry_waits(kn))
+		(void)timerfd_add(kq, kn, false, TIMERFD_NEVER);
+	kn->kn_data = 0;
 }
 
 void

@@ -18,7 +18,13 @@ retry_waits(const struct knote *kn)
 	return timerfd_waits(kn);
 }
 
-/* Nothing to wait for, or not now.  The next wait begins with a short delay. */
+/* So that the next wait cannot fail: 0 or -errno, for lack of memory or of the timer's descriptor. */
+int	retry_reserve(struct kqueue *kq, struct knote *kn);
+
+/* Nothing to wait for now.  The next wait begins with a short delay. */
+void	retry_rest(struct kqueue *kq, struct knote *kn);
+
+/* The same, and for good: what was reserved is given back. */
 void	retry_stop(struct kqueue *kq, struct knote *kn);
 
 #endif

@@ -163,7 +163,7 @@ watch_overtaken(int ep, int fd, const struct watch *w)
 	return true;
 }
 
-/* The same, if it is anything else now. */
+/* Makes the item of one lane what bits say. */
 __attribute__((noinline)) static int
 watch_make(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned bits)
 {
@@ -197,7 +197,7 @@ watch_make(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned b
 	return error;
 }
 
-/* Makes the item of one lane what bits say. */
+/* The same, unless it is so already; again: in any case. */
 static inline int
 watch_set(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned bits, bool again)
 {

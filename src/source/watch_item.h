@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a watch's items are armed for: for watch.c, which makes them, and for
- * report.c, which reads what they say.  Inline, since every event comes by here.
+ * report.c, which reads what they say; and what is at their end, for the filters.
+ * Inline, since every event comes by here.
  */
 #ifndef KQ_WATCH_ITEM_H
 #define KQ_WATCH_ITEM_H
@@ -25,6 +26,17 @@ enum { WATCH_READ, WATCH_WRITE, WATCH_EXCEPT, WATCH_DIRECTIONS };
 
 /* w_lane: direction d is shared. */
 #define WATCH_SHARED(d)	((uint8_t)(4u << (d)))
+
+/* What a watched descriptor is; FD_UNKNOWN: it was closed unseen. */
+static inline enum fdkind
+watch_kind(struct kqueue *kq, int fd)
+{
+	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
+
+	if (w->w_kind == FD_UNKNOWN)
+		w->w_kind = (uint8_t)watch_find_kind(kq, fd, w);
+	return (enum fdkind)w->w_kind;
+}
 
 static inline unsigned
 watch_direction(const struct knote *kn)
