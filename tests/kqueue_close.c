@@ -422,7 +422,9 @@ START_TEST(kqueue_close__stream_without_descriptor_is_closed_as_ever)
 	ck_assert_int_eq(fputc('x', stream), 'x');
 	errno = EDOM;
 	ck_assert_int_eq(fclose(stream), 0);
+#ifndef __SANITIZE_THREAD__	/* the thread sanitizer's own fclose() changes it */
 	ck_assert_int_eq(errno, EDOM);
+#endif
 	ck_assert_str_eq(text, "x");
 	free(text);
 }
