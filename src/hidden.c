@@ -22,13 +22,11 @@ static int
 hidden_find_base(void)
 {
 	struct rlimit limit;
-	int base = HIDDEN_HIGHEST;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
 	    limit.rlim_cur - limit.rlim_cur / 4 < HIDDEN_HIGHEST)
-		base = (int)(limit.rlim_cur - limit.rlim_cur / 4);
-	atomic_store_explicit(&hidden_base, base, memory_order_relaxed);
-	return base;
+		return (int)(limit.rlim_cur - limit.rlim_cur / 4);
+	return HIDDEN_HIGHEST;
 }
 
 /* Not fcntl(): that is one of the functions that our wrappers stand before. */
@@ -45,14 +43,16 @@ hidden_number(int fd)
 	int base = atomic_load_explicit(&hidden_base, memory_order_relaxed);
 	int copy;
 
-	if (base == 0)
+	if (base == 0) {
 		base = hidden_find_base();
-	copy = hidden_fcntl(fd, base);
-	if (copy == -1 && (errno == EINVAL || errno == EMFILE)) {
-		/* The limit was lowered, or all above is taken: any number will do. */
-		hidden_find_base();
-		copy = hidden_fcntl(fd, 0);
+		atomic_store_explicit(&hidden_base, base, memory_order_relaxed);
 	}
+	copy = hidden_fcntl(fd, base);
+	/* The limit was lowered, perhaps for a moment only; or all above is taken: any number will do. */
+	if (copy == -1 && errno == EINVAL)
+		copy = hidden_fcntl(fd, hidden_find_base());
+	if (copy == -1 && (errno == EINVAL || errno == EMFILE))
+		copy = hidden_fcntl(fd, 0);
 	if (copy == -1)
 		return -errno;
 	if (fdtable_get(copy) == NULL) {

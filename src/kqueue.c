@@ -175,14 +175,18 @@ static int
 kqueue_make_at(int number, struct fdrole *role, struct kqueue **made)
 {
 	struct kqueue *kq;
-	int error = pool_make_page();
+	int error = pool_make_page(), seen;
 
 	if (error < 0)
 		return error;
 	if (kqueue_drop_inherited())
 		atomic_store(&pool_free, NULL);
-	if (pool_last_id == 0)
-		atomic_store_explicit(&kqueue_blind, !next_in_effect(), memory_order_relaxed);
+	if (pool_last_id == 0) {
+		seen = next_in_effect();
+		if (seen < 0)
+			return seen;
+		atomic_store_explicit(&kqueue_blind, seen == 0, memory_order_relaxed);
+	}
 	atomic_store_explicit(&pool_process, getpid(), memory_order_relaxed);
 	kq = *made = role == NULL ? NULL : pool_take();
 	if (kq == NULL)

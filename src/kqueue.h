@@ -224,8 +224,8 @@ int	kqueue_yield(int fd);
 void	kqueue_descriptor_closes(int fd);
 
 /*
- * Whether a forked child closes and frees its copies of the queues.  If not, they
- * are none of its queues all the same.  What was set before.
+ * Whether a forked child closes its copies of the queues.  If not, they are none
+ * of its queues all the same.  What was set before.
  */
 bool	kqueue_set_fork_cleanup(bool on);
 

@@ -10,9 +10,12 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -407,6 +410,66 @@ START_TEST(kqueue_close__freopen_removes_registrations)
 }
 END_TEST
 
+/* A stream in memory has no number, and nobody asked for one. */
+START_TEST(kqueue_close__stream_without_descriptor_is_closed_as_ever)
+{
+	FILE *stream;
+	char *text;
+	size_t size;
+
+	close(queue());
+	ck_assert_ptr_nonnull(stream = open_memstream(&text, &size));
+	ck_assert_int_eq(fputc('x', stream), 'x');
+	errno = EDOM;
+	ck_assert_int_eq(fclose(stream), 0);
+#ifndef __SANITIZE_THREAD__	/* the thread sanitizer's own fclose() changes it */
+	ck_assert_int_eq(errno, EDOM);
+#endif
+	ck_assert_str_eq(text, "x");
+	free(text);
+}
+END_TEST
+
+#ifdef __GLIBC__
+static int (*volatile close_directory)(DIR *) = closedir;	/* the compiler knows that it wants one */
+
+START_TEST(kqueue_close__closedir_of_no_directory_is_an_error)
+{
+	close(queue());
+	errno = 0;
+	ck_assert_int_eq(close_directory(NULL), -1);
+	ck_assert_int_eq(errno, EINVAL);
+}
+END_TEST
+#endif
+
+/* Nobody has the highest number there is: nothing is noted of it, nor gone through later. */
+START_TEST(kqueue_close__shutdown_of_no_descriptor_leaves_nothing)
+{
+	struct rlimit limit, few;
+	int64_t spent;
+	int status;
+	pid_t pid;
+
+	close(queue());
+	errno = 0;
+	ck_assert_int_eq(shutdown(INT_MAX, SHUT_WR), -1);
+	ck_assert_int_eq(errno, EBADF);
+	spent = cpu_ns();
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	few = (struct rlimit){ .rlim_cur = 0, .rlim_max = limit.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	ck_assert_int_eq(kqueue(), -1);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(0);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	ck_assert_int_lt(cpu_ns() - spent, 1000000000);
+}
+END_TEST
+
 #ifdef __linux__
 /* A close that nobody can see: nothing of the old is reported, the new can be registered. */
 START_TEST(kqueue_close__unseen_close_breaks_nothing)
@@ -586,6 +649,11 @@ HARNESS_MAIN("kqueue_close", LINUX_TESTS
     kqueue_close__pclose_removes_registrations,
     kqueue_close__closedir_removes_registrations,
     kqueue_close__freopen_removes_registrations,
+    kqueue_close__stream_without_descriptor_is_closed_as_ever,
+#ifdef __GLIBC__
+    kqueue_close__closedir_of_no_directory_is_an_error,
+#endif
+    kqueue_close__shutdown_of_no_descriptor_leaves_nothing,
     kqueue_close__two_queues_both_forget,
     kqueue_close__closing_does_not_disturb_a_waiter,
     kqueue_close__peer_sees_the_end_at_once,

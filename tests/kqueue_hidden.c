@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -105,6 +106,33 @@ START_TEST(kqueue_hidden__own_descriptors_are_out_of_the_way)
 	next = open("/dev/null", O_RDONLY);
 	ck_assert_int_lt(next, 256);
 	close(next);
+	end();
+}
+END_TEST
+
+/* A limit that was low for a while leaves no mark on what is opened later. */
+START_TEST(kqueue_hidden__lowered_limit_is_not_remembered)
+{
+	struct rlimit limit, few;
+	int numbers[MOST], before, low, next, n;
+
+	signal(SIGUSR1, SIG_IGN);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	ck_assert_int_ge(next = open("/dev/null", O_RDONLY), 0);
+	close(next);
+	before = hidden(numbers);
+	few = (struct rlimit){ .rlim_cur = (rlim_t)next + 8, .rlim_max = limit.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	low = queue();
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	kq = low;
+	ck_assert_int_eq(hidden(numbers), before + 1);
+	ck_assert_int_lt(numbers[0], 256);
+	close(low);
+	begin();
+	n = hidden(numbers);
+	for (int i = 0; i < n; i++)
+		ck_assert_int_ge(numbers[i], 256);
 	end();
 }
 END_TEST
@@ -393,6 +421,7 @@ END_TEST
 HARNESS_MAIN("kqueue_hidden",
     kqueue_hidden__epoll_moves_under_waiting_threads,
     kqueue_hidden__own_descriptors_are_out_of_the_way,
+    kqueue_hidden__lowered_limit_is_not_remembered,
     kqueue_hidden__close_says_they_are_not_open,
     kqueue_hidden__close_range_passes_over_them,
     kqueue_hidden__closing_every_number_passes_over_them,

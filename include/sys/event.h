@@ -223,7 +223,7 @@ kq_ev_set64(struct kevent64_s *kq_kevp, uint64_t kq_ident, int16_t kq_filter,
 #define NOTE_VERSION		0x00000001u	/* data: version of libkqueue kept to, MMmmpprr */
 #define NOTE_VERSION_STR	0x00000002u	/* udata: the same as a string */
 #define NOTE_THREAD_SAFE	0x00000003u	/* data: 0, 1; threads are safe with either */
-#define NOTE_FORK_CLEANUP	0x00000004u	/* data: 0, a forked child keeps dead queues' memory */
+#define NOTE_FORK_CLEANUP	0x00000004u	/* data: 0, a forked child keeps dead queues' descriptors */
 #define NOTE_DEBUG		0x00000005u	/* data: 1, a line is printed for each call */
 #define NOTE_DEBUG_PREFIX	0x00000006u	/* data: what lines begin with, a char * */
 #define NOTE_DEBUG_FUNC		0x00000007u	/* data: a void (*)(const char *fmt, ...) to print */

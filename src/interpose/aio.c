@@ -36,7 +36,7 @@
 #undef aio_suspend64
 #undef lio_listio64
 
-static struct {
+static struct functions {
 	int	(*aio_read)(struct aiocb *);
 	int	(*aio_write)(struct aiocb *);
 	int	(*aio_fsync)(int, struct aiocb *);
@@ -99,6 +99,15 @@ aio_resolve(void)
 	aio_next64.offset = offset64;
 }
 
+/* Other libraries' constructors may come here before ours. */
+static const struct functions *
+theirs(void)
+{
+	if (next.aio_read == NULL)
+		aio_resolve();
+	return &next;
+}
+
 static int
 result_of(int error)
 {
@@ -117,8 +126,10 @@ asks_for_event(const struct aiocb *cb)
 static int
 start(const struct aio_libc *libc, enum aio_op op, struct aiocb *cb)
 {
-	int saved = errno, error = aio_start(libc, op, cb);
+	int saved = errno, error;
 
+	(void)theirs();		/* libc is filled in */
+	error = aio_start(libc, op, cb);
 	if (error == 0)
 		errno = saved;
 	return result_of(error);
@@ -136,20 +147,20 @@ passes(enum aio_op op, struct aiocb *cb)
 KQ_WRAPPER int
 aio_read(struct aiocb *cb)
 {
-	return asks_for_event(cb) ? start(&aio_next, AIO_READ, cb) : next.aio_read(passes(AIO_READ, cb));
+	return asks_for_event(cb) ? start(&aio_next, AIO_READ, cb) : theirs()->aio_read(passes(AIO_READ, cb));
 }
 
 KQ_WRAPPER int
 aio_write(struct aiocb *cb)
 {
-	return asks_for_event(cb) ? start(&aio_next, AIO_WRITE, cb) : next.aio_write(passes(AIO_WRITE, cb));
+	return asks_for_event(cb) ? start(&aio_next, AIO_WRITE, cb) : theirs()->aio_write(passes(AIO_WRITE, cb));
 }
 
 KQ_WRAPPER int
 aio_fsync(int op, struct aiocb *cb)
 {
 	if (!asks_for_event(cb) || (op != O_SYNC && op != O_DSYNC))
-		return next.aio_fsync(op, passes(AIO_SYNC, cb));
+		return theirs()->aio_fsync(op, passes(AIO_SYNC, cb));
 	return start(&aio_next, op == O_SYNC ? AIO_SYNC : AIO_DSYNC, cb);
 }
 
@@ -158,7 +169,7 @@ aio_error(const struct aiocb *cb)
 {
 	struct aio_job *job = aio_find(cb);
 
-	return job == NULL ? next.aio_error(cb) : aio_status(job);
+	return job == NULL ? theirs()->aio_error(cb) : aio_status(job);
 }
 
 KQ_WRAPPER ssize_t
@@ -169,7 +180,7 @@ aio_return(struct aiocb *cb)
 	int saved = errno;
 
 	if (job == NULL)
-		return next.aio_return(cb);
+		return theirs()->aio_return(cb);
 	result = aio_take_result(job);
 	errno = saved;
 	return result < 0 ? result_of((int)result) : result;
@@ -179,7 +190,7 @@ aio_return(struct aiocb *cb)
 static int
 cancel_all(int fd)
 {
-	int result = next.aio_cancel(fd, NULL), ours;
+	int result = theirs()->aio_cancel(fd, NULL), ours;
 
 	if (result == -1)
 		return -1;
@@ -197,13 +208,13 @@ aio_cancel(int fd, struct aiocb *cb)
 	int result;
 
 	if (job == NULL)
-		return cb == NULL ? cancel_all(fd) : next.aio_cancel(fd, cb);
+		return cb == NULL ? cancel_all(fd) : theirs()->aio_cancel(fd, cb);
 	/* In case it could not be started the C library does not know it. */
 	if (aio_status(job) != EINPROGRESS)
 		return AIO_ALLDONE;
 	if (aio_copy(job) == NULL)
 		return cb->aio_fildes == fd ? aio_cancel_ours(fd, job) : result_of(-EINVAL);
-	result = next.aio_cancel(fd, aio_copy(job));
+	result = theirs()->aio_cancel(fd, aio_copy(job));
 	if (result == AIO_CANCELED)
 		aio_status(job);
 	return result;
@@ -274,7 +285,7 @@ suspend_ours(const struct aiocb *const list[], const struct aiocb **copies, int 
 			slice.tv_nsec = (long)left;
 		if ((kinds & SUSPEND_THEIRS) == 0)
 			error = aio_wait_ours(&slice);
-		else if (next.aio_suspend(copies, n, &slice) == 0)
+		else if (theirs()->aio_suspend(copies, n, &slice) == 0)
 			return 0;
 		else
 			error = errno == EAGAIN ? 0 : -errno;
@@ -295,7 +306,7 @@ suspend(const struct aiocb *const list[], const struct aiocb **copies, int n,
 	if (kinds == 0)
 		return 0;
 	if ((kinds & SUSPEND_OURS) == 0)
-		return next.aio_suspend(copies, n, timeout);
+		return theirs()->aio_suspend(copies, n, timeout);
 	return suspend_ours(list, copies, n, kinds, timeout);
 }
 
@@ -309,7 +320,7 @@ aio_suspend(const struct aiocb *const list[], int n, const struct timespec *time
 	for (int i = 0; i < n && !ours; i++)
 		ours = aio_find(list[i]) != NULL;
 	if (!ours)
-		return next.aio_suspend(list, n, timeout);
+		return theirs()->aio_suspend(list, n, timeout);
 	if (n <= SUSPEND_STACK)
 		return suspend(list, few, n, timeout);
 	many = mem_alloc((size_t)n * sizeof(*many));
@@ -352,7 +363,7 @@ list_start(const struct aio_libc *libc, int mode, struct aiocb *const list[], in
 KQ_WRAPPER int
 lio_listio(int mode, struct aiocb MEMBER list[restrict], int n, struct sigevent *restrict event)
 {
-	return list_start(&aio_next, mode, (const void *)(uintptr_t)list, n, event, next.lio_listio);
+	return list_start(&aio_next, mode, (const void *)(uintptr_t)list, n, event, theirs()->lio_listio);
 }
 
 /* The same under their other names; an aiocb64 differs at the most in how wide its offset is. */
@@ -367,21 +378,21 @@ KQ_WRAPPER int
 aio_read64(AIOCB64 *cb)
 {
 	return asks_for_event(OTHER(cb)) ? start(&aio_next64, AIO_READ, OTHER(cb)) :
-	    next.aio_read64(passes(AIO_READ, OTHER(cb)));
+	    theirs()->aio_read64(passes(AIO_READ, OTHER(cb)));
 }
 
 KQ_WRAPPER int
 aio_write64(AIOCB64 *cb)
 {
 	return asks_for_event(OTHER(cb)) ? start(&aio_next64, AIO_WRITE, OTHER(cb)) :
-	    next.aio_write64(passes(AIO_WRITE, OTHER(cb)));
+	    theirs()->aio_write64(passes(AIO_WRITE, OTHER(cb)));
 }
 
 KQ_WRAPPER int
 aio_fsync64(int op, AIOCB64 *cb)
 {
 	if (!asks_for_event(OTHER(cb)) || (op != O_SYNC && op != O_DSYNC))
-		return next.aio_fsync64(op, passes(AIO_SYNC, OTHER(cb)));
+		return theirs()->aio_fsync64(op, passes(AIO_SYNC, OTHER(cb)));
 	return start(&aio_next64, op == O_SYNC ? AIO_SYNC : AIO_DSYNC, OTHER(cb));
 }
 
@@ -412,7 +423,7 @@ aio_suspend64(const AIOCB64 *const list[], int n, const struct timespec *timeout
 KQ_WRAPPER int
 lio_listio64(int mode, AIOCB64 MEMBER list[restrict], int n, struct sigevent *restrict event)
 {
-	return list_start(&aio_next64, mode, OTHERS(list), n, event, next.lio_listio64);
+	return list_start(&aio_next64, mode, OTHERS(list), n, event, theirs()->lio_listio64);
 }
 #endif
 

@@ -170,6 +170,17 @@ closefrom(int first)
 	errno = saved;
 }
 
+/* Where it is noted of fd; NULL: not open, as far as can be told.  The table is not to grow for what is not. */
+static struct fdentry *
+shutdown_entry(int fd)
+{
+	struct fdentry *entry = fdtable_find(fd);
+
+	if (entry == NULL && syscall(SYS_fcntl, fd, F_GETFD) != -1)
+		entry = fdtable_get(fd);
+	return fdtable_hidden(fd) ? NULL : entry;
+}
+
 /*
  * Poll shows nothing of the program's own SHUT_WR, so EVFILT_WRITE is told
  * here, and before it happens: the kernel wakes the queue while it does.
@@ -182,7 +193,7 @@ shutdown(int fd, int how)
 	int result;
 
 	if (how == SHUT_WR || how == SHUT_RDWR)
-		entry = fd < 0 || fdtable_hidden(fd) ? NULL : fdtable_get(fd);
+		entry = shutdown_entry(fd);
 	if (entry != NULL)
 		before = atomic_fetch_or_explicit(&entry->fe_state, FDTABLE_SHUT, memory_order_relaxed);
 	result = next.shutdown != NULL ? next.shutdown(fd, how) :

@@ -4,6 +4,7 @@
 #include "hidden.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <stddef.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -45,20 +46,25 @@ next_resolve_program(void)
  * Only behaviour can tell (addresses differ for other reasons, too): a number
  * of our own is not open as far as our close() can tell.
  */
-bool
+int
 next_in_effect(void)
 {
 #if KQ_INTERPOSE
 	_Atomic int probe;
+	int fd, error;
 	bool ours;
 
-	if (next_program_close == NULL || hidden_move(eventfd(0, EFD_CLOEXEC), &probe) < 0)
-		return true;
+	if (next_program_close == NULL)
+		return 1;
+	fd = eventfd(0, EFD_CLOEXEC);
+	error = fd == -1 ? -errno : hidden_move(fd, &probe);
+	if (error < 0)
+		return error;
 	ours = next_program_close(probe) == -1;
 	hidden_free(&probe);
 	return ours;
 #else
-	return false;
+	return 0;
 #endif
 }
 

@@ -10,6 +10,7 @@
 #include "kqueue.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 
 /* musl names freopen64 only as a macro, and not at all in later versions. */
@@ -35,33 +36,43 @@ stream_resolve(void)
 	NEXT_RESOLVE(next, closedir);
 }
 
-/* The stream's number is closed.  Other libraries' constructors may come here before ours. */
+/* Other libraries' constructors may come here before ours. */
 static void
-stream_closes(int fd)
+stream_begin(void)
 {
 	if (next.fclose == NULL)
 		stream_resolve();
-	kqueue_descriptor_closes(fd);
+}
+
+/* The stream's number is closed, if it has one: who asks for it changes errno if not. */
+static void
+stream_closes(FILE *stream)
+{
+	int saved = errno;
+
+	stream_begin();
+	kqueue_descriptor_closes(fileno(stream));
+	errno = saved;
 }
 
 KQ_WRAPPER int
 fclose(FILE *stream)
 {
-	stream_closes(fileno(stream));
+	stream_closes(stream);
 	return next.fclose(stream);
 }
 
 KQ_WRAPPER FILE *
 freopen(const char *restrict path, const char *restrict mode, FILE *restrict stream)
 {
-	stream_closes(fileno(stream));
+	stream_closes(stream);
 	return next.freopen(path, mode, stream);
 }
 
 KQ_WRAPPER FILE *
 freopen64(const char *restrict path, const char *restrict mode, FILE *restrict stream)
 {
-	stream_closes(fileno(stream));
+	stream_closes(stream);
 	return next.freopen64 != NULL ? next.freopen64(path, mode, stream) :
 	    next.freopen(path, mode, stream);
 }
@@ -69,14 +80,19 @@ freopen64(const char *restrict path, const char *restrict mode, FILE *restrict s
 KQ_WRAPPER int
 pclose(FILE *stream)
 {
-	stream_closes(fileno(stream));
+	stream_closes(stream);
 	return next.pclose(stream);
 }
 
+/* Of NULL glibc says that it is none, which the compiler does not know. */
 KQ_WRAPPER int
 closedir(DIR *dir)
 {
-	stream_closes(dirfd(dir));
+	DIR *volatile given = dir;
+
+	stream_begin();
+	if (given != NULL)
+		kqueue_descriptor_closes(dirfd(dir));
 	return next.closedir(dir);
 }
 

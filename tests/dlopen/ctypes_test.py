@@ -2,6 +2,7 @@
 import ctypes
 import errno
 import os
+import resource
 import signal
 import socket
 import sys
@@ -82,6 +83,16 @@ def closed_queue_is_ebadf(queue):
     assert refuses(lambda: kevent(queue), errno.EBADF)
 
 
+def first_queue_fails():
+    lowest = os.dup(0)
+    os.close(lowest)
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 1, limit[1]))
+    assert kq.kqueue() == -1 and ctypes.get_errno() == errno.EMFILE
+    resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+
+
+first_queue_fails()
 queue = kq.kqueue()
 assert queue >= 0
 closed_socket_is_silent(queue)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A library whose constructor calls what the library wraps. */
+#include <aio.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -10,6 +11,21 @@
 #include <unistd.h>
 
 extern char **environ;
+
+static void
+reads_in_the_background(void)
+{
+	char byte;
+	struct aiocb cb = { .aio_fildes = open("/dev/zero", O_RDONLY), .aio_buf = &byte, .aio_nbytes = 1 };
+	const struct aiocb *const list[] = { &cb };
+
+	cb.aio_sigevent.sigev_notify = SIGEV_NONE;
+	aio_read(&cb);
+	aio_suspend(list, 1, NULL);
+	if (aio_error(&cb) == 0)
+		aio_return(&cb);
+	close(cb.aio_fildes);
+}
 
 __attribute__((constructor)) static void
 early(void)
@@ -33,6 +49,7 @@ early(void)
 	if (posix_spawnp(&pid, "true", NULL, NULL, argv, environ) == 0)
 		waitpid(pid, NULL, 0);
 	pclose(popen("true", "r"));
+	reads_in_the_background();
 	if (system("true") == 0)
 		puts("early");
 }
