@@ -552,7 +552,36 @@ START_TEST(vnode_life__what_is_asked_for_again_is_told)
 }
 END_TEST
 
+/* What one asked for that is gone wakes nobody, whoever came before that was noticed. */
+START_TEST(vnode_life__what_nobody_asks_for_any_more_wakes_nobody)
+{
+	int other, late;
+	char c;
+
+	begin();
+	ok(other = open(path, O_RDONLY));
+	ok(late = open(path, O_RDONLY));
+	watch(kq, fd, NOTE_WRITE);
+	watch(kq, other, NOTE_READ);
+	ck_assert_int_eq(pread(late, &c, 1, 0), 1);
+	ck_assert_int_eq(do_change(kq, other, EV_DELETE, 0), 0);
+	watch(kq, late, NOTE_ATTRIB);
+	no_event(kq);
+	/* Linux may tell of one thing more. */
+	ck_assert_int_eq(pread(late, &c, 1, 0), 1);
+	no_event(kq);
+	ck_assert_int_eq(pread(late, &c, 1, 0), 1);
+	ck_assert(!readable(kq, 0));
+	ok(fchmod(fd, 0600));
+	ck_assert_uint_eq(told(kq, late), NOTE_ATTRIB);
+	close(other);
+	close(late);
+	end();
+}
+END_TEST
+
 HARNESS_MAIN("vnode_life",
+	vnode_life__what_nobody_asks_for_any_more_wakes_nobody,
 	vnode_life__what_is_asked_for_again_is_told,
 	vnode_life__oneshot,
 	vnode_life__disabled_one_keeps_recording,

@@ -50,4 +50,38 @@ START_TEST(vnode_race__removal_after_the_last_entry_is_told)
 }
 END_TEST
 
-HARNESS_MAIN("vnode_race", vnode_race__removal_after_the_last_entry_is_told)
+/*
+ * A name that goes is gone a moment after the count has fallen.  That moment
+ * over, what has gone was another name, and the own one may still follow.
+ */
+START_TEST(vnode_race__own_name_goes_after_another)
+{
+	char own[96], other[96];
+	int fd, kq = queue();
+
+	/* Disabled after delivery, it must not be given up. */
+	snprintf(own, sizeof(own), "%s/own", scratch_dir());
+	snprintf(other, sizeof(other), "%s/other", scratch_dir());
+	fd = open(own, O_RDWR | O_CREAT, 0644);
+	ck_assert_int_eq(link(own, other), 0);
+	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_VNODE, EV_ADD | EV_DISPATCH | EV_CLEAR,
+	    NOTE_DELETE, 0, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(unlink(i == 0 ? other : own), 0);
+		ck_assert_uint_eq(event_of(kq, (uintptr_t)fd, EVFILT_VNODE).fflags, NOTE_DELETE);
+		while (readable(kq, 300))
+			no_event(kq);
+		ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_VNODE, EV_ENABLE, 0, 0, NULL), 0);
+		while (readable(kq, 300))
+			no_event(kq);
+		if (i == 0)
+			ck_assert_int_eq(link(own, other), 0);
+	}
+	close(fd);
+	close(kq);
+}
+END_TEST
+
+HARNESS_MAIN("vnode_race",
+	vnode_race__removal_after_the_last_entry_is_told,
+	vnode_race__own_name_goes_after_another)

@@ -40,7 +40,8 @@ struct vnode {
 	gid_t		v_gid;
 	uint16_t	v_call;		/* kq_call, when it was last seen to be the descriptor's file */
 	bool		v_unnamed;	/* the name it was opened by is gone; if that is of interest */
-	bool		v_fell;		/* at the last look there were fewer names than before */
+	bool		v_fell;		/* names went by the count; the own one may have been among them */
+	bool		v_again;	/* to be looked at again when it is enabled */
 };
 
 /* After waiting so long, in nanoseconds, an event stays unexplained. */
@@ -164,7 +165,7 @@ vnode_keep(struct vnode *v, const struct stat *now, uint32_t events)
 		v->v_size = now->st_size;
 	/* A directory's end shows in its count before its parent's watch tells of it. */
 	if ((events & VNODE_LINKS) != 0 || ((events & VNODE_ENTRIES) != 0 && now->st_nlink != 0)) {
-		v->v_fell = now->st_nlink < v->v_nlink && !S_ISDIR(now->st_mode);
+		v->v_fell |= now->st_nlink < v->v_nlink && !S_ISDIR(now->st_mode);
 		v->v_nlink = now->st_nlink;
 	}
 	if ((events & IN_ATTRIB) != 0) {
@@ -305,18 +306,23 @@ vnode_lost_name(struct knote *kn, struct stat *now)
 /*
  * unlink() tells that the count fell before the name is gone.  If a link came
  * meanwhile, neither shows: an event that nothing explains is looked into again
- * for a tenth of a second.
+ * for a tenth of a second.  So is one that the count explains: after that it was
+ * another name that went, and the own one's end will be news.
  */
 static void
 vnode_look_again(struct kqueue *kq, struct knote *kn, bool unexplained)
 {
-	const struct vnode *v = kn->kn_hook;
+	bool doubt = unexplained && (kn->kn_sfflags & (NOTE_DELETE | NOTE_LINK)) != 0;
+	struct vnode *v = kn->kn_hook;
 
-	if (unexplained && !v->v_unnamed && (kn->kn_sfflags & (NOTE_DELETE | NOTE_LINK)) != 0 &&
-	    kn->kn_data < VNODE_LAST_LOOK)
+	v->v_again = false;
+	if ((doubt || v->v_fell) && !v->v_unnamed && kn->kn_data < VNODE_LAST_LOOK) {
+		v->v_again = (kn->kn_status & KN_DISABLED) != 0;
 		retry_wait(kq, kn);
-	else
+	} else {
+		v->v_fell = false;
 		retry_stop(kq, kn);
+	}
 }
 
 /*
@@ -364,9 +370,9 @@ vnode_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 	asked = vnode_asked(kn->kn_sfflags, notes);
 	unexplained = (notes & (NOTE_DELETE | NOTE_LINK)) == 0 && !S_ISDIR(now.st_mode) &&
 	    !vnode_mode_changed(v, &now) && !vnode_differ(&now.st_mtim, &v->v_mtime);
+	vnode_keep(v, &now, hint);
 	if ((hint & VNODE_LINKS) != 0)
 		vnode_look_again(kq, kn, unexplained);
-	vnode_keep(v, &now, hint);
 	if (asked != 0) {
 		kn->kn_fflags |= asked;
 		knote_activate(kq, kn);
@@ -432,8 +438,10 @@ vnode_begin(struct knote *kn, const struct stat *now, uint32_t notes, uint32_t s
 	if (directory && now->st_nlink != 0)
 		events |= VNODE_ENTRIES;
 	vnode_keep(v, now, events);
-	if (vnode_wants_names(sfflags) && !vnode_wants_names(notes))
+	if (vnode_wants_names(sfflags) && !vnode_wants_names(notes)) {
 		v->v_unnamed = now->st_nlink == 0 || inotify_unnamed((int)kn->kn_ident);
+		v->v_fell = false;
+	}
 }
 
 static int
@@ -524,6 +532,15 @@ vnode_look(struct kqueue *kq, struct knote *kn)
 	return false;
 }
 
+static void
+vnode_enable(struct kqueue *kq, struct knote *kn, bool enabled)
+{
+	const struct vnode *v = kn->kn_hook;
+
+	if (enabled && v->v_again)
+		vnode_note(kq, kn, IN_DELETE_SELF);
+}
+
 const struct filterops filter_vnode = {
 	.fo_fd = true,
 	.fo_attach = vnode_attach,
@@ -532,4 +549,5 @@ const struct filterops filter_vnode = {
 	.fo_touch = vnode_touch,
 	.fo_event = vnode_event,
 	.fo_look = vnode_look,
+	.fo_enable = vnode_enable,
 };

@@ -230,7 +230,10 @@ inotify_narrow(const struct inotify *in, const struct inotify_watch *w, uint32_t
 	const struct inotify_mark *mark = w->iw_marks;
 	int fd, wd;
 
+	/* The first may be being set. */
 	if (mark->im_knote == NULL)
+		mark = mark->im_next;
+	if (mark == NULL)
 		return;
 	/* The number may be another file's by now, whose watch is not to be harmed. */
 	fd = (int)mark->im_knote->kn_ident;
