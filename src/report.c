@@ -188,7 +188,7 @@ report_watch(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
 }
 
 /* Flags that a knote of the usual kind has not. */
-#define USUAL_NOT	(EV_CLEAR | EV_ONESHOT | EV_DISPATCH | EV_UDATA_SPECIFIC | EV_VANISHED)
+#define USUAL_NOT	(EV_CLEAR | EV_UDATA_SPECIFIC | EV_VANISHED)
 
 /* The knote that a report is for, if that is usual; else NULL. */
 static inline struct knote *
@@ -227,6 +227,17 @@ usual_data(const struct knote *kn, const struct watch *w, uint32_t revents)
 	return 0;
 }
 
+/* It has had its turn: epoll's item is spent, too. */
+static inline void
+usual_spent(struct kqueue *kq, struct watch *w, struct knote *kn)
+{
+	w->w_armed[0] = WATCH_PRESENT;
+	if ((kn->kn_flags & EV_ONESHOT) != 0)
+		knote_remove(kq, kn);
+	else
+		kn->kn_status = KN_DISABLED;
+}
+
 int
 report_usual(struct kqueue *kq, const struct epoll_event *items, int n, struct kevent *event, bool first)
 {
@@ -248,6 +259,8 @@ report_usual(struct kqueue *kq, const struct epoll_event *items, int n, struct k
 		event->fflags = 0;
 		event->data = data;
 		event->udata = kn->kn_udata;
+		if ((kn->kn_flags & (EV_ONESHOT | EV_DISPATCH)) != 0)
+			usual_spent(kq, w, kn);
 	}
 	return done;
 }

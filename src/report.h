@@ -20,7 +20,7 @@ void	report_watch(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t reven
 
 /*
  * The same for the usual case, which takes a tenth of the instructions: the only knote of a
- * descriptor that is read or written, level-triggered, with no more to it.  Deals with
+ * descriptor that is read or written, without EV_CLEAR, with no more to it.  Deals with
  * the first reports of lane 0 as long as they are of that kind; how many they were.
  * There is room for all.  first: of these, none can have come before in this call.
  */

@@ -385,18 +385,16 @@ watch_update_simple(struct kqueue *kq, int fd, struct watch *w, const struct kno
 	    again != NULL && (watch_blind() || (watch_want(again) & WATCH_MODE) != 0));
 }
 
-int
-watch_update(struct kqueue *kq, int fd, struct knote *again)
+/* And otherwise. */
+__attribute__((noinline)) static int
+watch_update_all(struct kqueue *kq, int fd, struct watch *w, struct knote *again)
 {
-	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
 	unsigned want[WATCH_DIRECTIONS], bits[WATCH_LANES] = { 0 };
 	unsigned armed = 0, repeat = WATCH_LANES;
 	uint8_t before = w->w_lane;
 	bool shared;
 	int error = 0;
 
-	if (watch_is_simple(kq, w))
-		return watch_update_simple(kq, fd, w, again);
 	watch_wants(kq, w, want);
 	if (watch_conflict(w, want))
 		error = watch_part(kq, w, want, again != NULL);
@@ -417,6 +415,15 @@ watch_update(struct kqueue *kq, int fd, struct knote *again)
 		return WATCH_TOLD;
 	error = watch_probe(kq, fd, w, watch_lane(w, watch_direction(again)));
 	return error < 0 ? error : WATCH_ASK;
+}
+
+int
+watch_update(struct kqueue *kq, int fd, struct knote *again)
+{
+	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
+
+	return watch_is_simple(kq, w) ? watch_update_simple(kq, fd, w, again) :
+	    watch_update_all(kq, fd, w, again);
 }
 
 void
