@@ -87,7 +87,7 @@ struct kqueue {
 enum source_kind {
 	SOURCE_BELL,		/* kq_ready is not empty, or the queue is closed */
 	SOURCE_NESTED,		/* the epoll of a lane, which is the slot */
-	SOURCE_SIGNAL,		/* kq_signalled */
+	SOURCE_SIGNAL,		/* kq_signalled (0), or the signalfd (1) */
 	SOURCE_TIMER,		/* the monotonic clock's timer descriptor */
 	SOURCE_DATE,		/* the wall clock's */
 	SOURCE_INOTIFY,

@@ -47,7 +47,10 @@ kqueue_report(struct kqueue *kq, uint64_t tag)
 	case SOURCE_NESTED:
 		return 1u << SOURCE_SLOT(tag);
 	case SOURCE_SIGNAL:
-		sigaction_report(kq);
+		if (SOURCE_SLOT(tag) == 0)
+			sigaction_report(kq);
+		else
+			sigaction_report_fd(kq);
 		break;
 	case SOURCE_TIMER:
 	case SOURCE_DATE:

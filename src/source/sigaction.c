@@ -12,7 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define SIGACTION_TAG	SOURCE_TAG(SOURCE_SIGNAL, 0)
+#define SIGACTION_BELL	SOURCE_TAG(SOURCE_SIGNAL, 0)
+#define SIGACTION_FD	SOURCE_TAG(SOURCE_SIGNAL, 1)
 
 /*
  * What a queue has for signals, made with its first.  The handler may be
@@ -122,7 +123,7 @@ sigaction_follow_bell(struct kqueue *kq, int old)
 	int saved = errno;
 
 	if (w != NULL && atomic_load(&w->w_belled)) {
-		kqueue_source_add(kq, atomic_load(&bell), EPOLLIN | EPOLLET, SIGACTION_TAG);
+		kqueue_source_add(kq, atomic_load(&bell), EPOLLIN | EPOLLET, SIGACTION_BELL);
 		hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, old, NULL);
 	}
 	errno = saved;
@@ -140,7 +141,7 @@ watcher_add_bell(struct kqueue *kq, struct watcher *w)
 	if (error < 0 || atomic_load(&w->w_belled))
 		return error;
 	fd = atomic_load(&bell);
-	error = kqueue_source_add(kq, fd, 0, SIGACTION_TAG);
+	error = kqueue_source_add(kq, fd, 0, SIGACTION_BELL);
 	if (error < 0)
 		return error;
 	atomic_store(&w->w_belled, true);
@@ -190,7 +191,7 @@ watcher_add_signalfd(struct kqueue *kq, struct watcher *w)
 	error = hidden_move(fd, &w->w_signalfd);
 	if (error < 0)
 		return error;
-	error = kqueue_source_add(kq, w->w_signalfd, EPOLLIN | EPOLLET, SIGACTION_TAG);
+	error = kqueue_source_add(kq, w->w_signalfd, EPOLLIN | EPOLLET, SIGACTION_FD);
 	if (error < 0)
 		hidden_free(&w->w_signalfd);
 	return error;
@@ -288,6 +289,23 @@ sigaction_report(struct kqueue *kq)
 	}
 }
 
+/*
+ * A signal that interrupts a wait is told twice: by the signalfd, since it was
+ * pending for a moment, and by the handler, which rings.  One will do.  Who finds
+ * it rung by then does not ring, and has counted: so it is silenced first.
+ */
+void
+sigaction_report_fd(struct kqueue *kq)
+{
+	struct epoll_event item = { .events = 0, .data.u64 = SIGACTION_BELL };
+	int saved = errno;
+
+	if (atomic_load(&kq->kq_signalled))
+		hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_MOD, atomic_load(&bell), &item);
+	errno = saved;
+	sigaction_report(kq);
+}
+
 void
 sigaction_free(struct kqueue *kq)
 {
@@ -307,7 +325,7 @@ sigaction_free(struct kqueue *kq)
 void
 sigaction_ring(int signo)
 {
-	struct epoll_event item = { .events = EPOLLIN | EPOLLET, .data.u64 = SIGACTION_TAG };
+	struct epoll_event item = { .events = EPOLLIN | EPOLLET, .data.u64 = SIGACTION_BELL };
 	struct watcher *w;
 	int fd;
 

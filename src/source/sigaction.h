@@ -35,6 +35,9 @@ bool	sigaction_pending(int signo);
 /* Epoll reports a watched signal. */
 void	sigaction_report(struct kqueue *kq);
 
+/* The same, of a queue's signalfd. */
+void	sigaction_report_fd(struct kqueue *kq);
+
 /* The queue ends: closes what it had for signals. */
 void	sigaction_free(struct kqueue *kq);
 
