@@ -34,9 +34,11 @@ struct filterops {
 	/*
 	 * A new knote, filled in from the change: arm the source.  0, or
 	 * -errno with nothing left behind.  A condition that holds already is
-	 * told by fo_event, which is asked next.  May be NULL.
+	 * told by fo_event, which is asked next, unless fo_attach has told it
+	 * itself (fo_tells).  May be NULL.
 	 */
 	int	(*fo_attach)(struct kqueue *, struct knote *);
+	bool	fo_tells;
 
 	/*
 	 * Epoll refuses the descriptor of the knote (KN_FILE is set): arrange

@@ -92,7 +92,8 @@ knote_add(struct kqueue *kq, const struct filterops *fo, const struct kevent *ke
 	error = fo->fo_poll == 0 ? 0 : knote_arm(kq, fo, kn);
 	if (error < 0)
 		goto detach;
-	knote_look(kq, fo, kn);
+	if (!fo->fo_tells)
+		knote_look(kq, fo, kn);
 	return 0;
 detach:
 	if (fo->fo_detach != NULL)

@@ -131,19 +131,21 @@ timer_wake(struct kqueue *kq, const struct knote *kn, int64_t now)
 	return last >> bit << bit;
 }
 
-/* Waits for kn_data, unless that is past.  It has room in the heap. */
-static void
+/* Waits for kn_data, unless that is past.  0 or -errno, the latter only if the heap did not know it. */
+static int
 timer_wait(struct kqueue *kq, struct knote *kn, int64_t now)
 {
 	bool enabled = (kn->kn_status & KN_DISABLED) == 0;
 	bool due = kn->kn_data <= now;
+	int error = timerfd_add(kq, kn, timer_date(kn),
+	    enabled && !due ? timer_wake(kq, kn, now) : TIMERFD_NEVER);
 
-	timerfd_add(kq, kn, timer_date(kn), enabled && !due ? timer_wake(kq, kn, now) : TIMERFD_NEVER);
-	if (due)
+	if (due && error == 0)
 		knote_note(kq, kn, 0);
+	return error;
 }
 
-static void
+static int
 timer_start(struct kqueue *kq, struct knote *kn, uint32_t fflags, const struct schedule *s)
 {
 	kn->kn_sfflags = (kn->kn_sfflags & TIMER_CLEAR) | fflags;
@@ -155,7 +157,7 @@ timer_start(struct kqueue *kq, struct knote *kn, uint32_t fflags, const struct s
 		kn->kn_flags |= EV_CLEAR;
 	else
 		kn->kn_flags &= (uint16_t)~EV_CLEAR;
-	timer_wait(kq, kn, s->s_now);
+	return timer_wait(kq, kn, s->s_now);
 }
 
 static int
@@ -165,13 +167,10 @@ timer_attach(struct kqueue *kq, struct knote *kn)
 	struct schedule s;
 	int error = timer_plan(fflags, kn->kn_sdata, (kn->kn_flags & EV_ONESHOT) != 0, &s);
 
-	if (error == 0)
-		error = timerfd_add(kq, kn, s.s_date, TIMERFD_NEVER);
 	if (error < 0)
 		return error;
 	kn->kn_sfflags = (kn->kn_flags & EV_CLEAR) != 0 ? TIMER_CLEAR : 0;
-	timer_start(kq, kn, fflags, &s);
-	return 0;
+	return timer_start(kq, kn, fflags, &s);
 }
 
 static void
@@ -220,8 +219,7 @@ timer_touch(struct kqueue *kq, struct knote *kn, const struct kevent *kev)
 	if (error < 0)
 		return error;
 	knote_deactivate(kq, kn);
-	timer_start(kq, kn, kev->fflags, &s);
-	return 0;
+	return timer_start(kq, kn, kev->fflags, &s);
 }
 
 static bool
@@ -259,7 +257,7 @@ static void
 timer_enable(struct kqueue *kq, struct knote *kn, bool enabled)
 {
 	if (enabled)
-		timer_wait(kq, kn, timerfd_now(timer_date(kn)));
+		(void)timer_wait(kq, kn, timerfd_now(timer_date(kn)));
 	else
 		timerfd_add(kq, kn, timer_date(kn), TIMERFD_NEVER);
 }
@@ -267,6 +265,7 @@ timer_enable(struct kqueue *kq, struct knote *kn, bool enabled)
 /* EV_CLEAR is set by timer_start(): not with NOTE_ABSTIME. */
 const struct filterops filter_timer = {
 	.fo_attach = timer_attach,
+	.fo_tells = true,
 	.fo_detach = timer_detach,
 	.fo_note = timer_note,
 	.fo_touch = timer_touch,
