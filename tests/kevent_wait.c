@@ -4,6 +4,7 @@
  * of what is ready is in kevent_turns.c.
  */
 #include "harness.h"
+#include "sanitizer.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -437,16 +438,7 @@ END_TEST
  * A thread that is cancelled in epoll_wait() makes the thread sanitizer forget
  * that locks order anything: a correct dozen lines are a race to it.
  */
-#if defined(__SANITIZE_THREAD__)
-#define CANCEL_ROUNDS 0
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define CANCEL_ROUNDS 0
-#endif
-#endif
-#ifndef CANCEL_ROUNDS
-#define CANCEL_ROUNDS 2000
-#endif
+#define CANCEL_ROUNDS (THREAD_SANITIZER ? 0 : 2000)
 
 static atomic_int collected;
 

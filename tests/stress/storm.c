@@ -14,6 +14,8 @@
  */
 #include <sys/event.h>
 
+#include "../sanitizer.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -341,11 +343,8 @@ child(unsigned how)
 static pid_t
 any_fork(unsigned how)
 {
-#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-	if ((how & 4) != 0)
+	if ((how & 4) != 0 && !THREAD_SANITIZER && !ADDRESS_SANITIZER)
 		return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
-#endif
-	(void)how;
 	return fork();
 }
 
