@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A watched signal does what the program set, and sigaction() and its relatives show just that. */
+/*
+ * A watched signal does what the program set, and sigaction() and its relatives show just that.  What cannot be
+ * seen under ThreadSanitizer, which puts a handler of its own before the program's, with other flags, is left out.
+ */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE	/* sigset() */
 #endif
-#include "harness.h"
+#include "disposition.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -34,26 +37,6 @@ static int64_t
 count(int signo)
 {
 	return event_of(kq, (uintptr_t)signo, EVFILT_SIGNAL).data;
-}
-
-/* ThreadSanitizer puts a handler of its own before the program's, with other flags. */
-#if defined(__SANITIZE_THREAD__)
-#define SANITIZED true
-#elif defined(__has_feature)
-#define SANITIZED __has_feature(thread_sanitizer)
-#else
-#define SANITIZED false
-#endif
-
-/* What the kernel has as handler. */
-static void (*
-kernels(int signo))(int)
-{
-	struct { void (*handler)(int); unsigned long rest[15]; } ksa;
-
-	memset(&ksa, 0, sizeof(ksa));
-	ck_assert_int_eq(syscall(SYS_rt_sigaction, signo, NULL, &ksa, (size_t)8), 0);
-	return ksa.handler;
 }
 
 static void
@@ -99,23 +82,6 @@ set(int signo, void (*disposition)(int), int flags, int masked)
 
 	handled = blocked = 0;
 	ck_assert_int_eq(sigaction(signo, &sa, NULL), 0);
-}
-
-static struct sigaction
-shown(int signo)
-{
-	struct sigaction sa;
-
-	memset(&sa, 0, sizeof(sa));
-	ck_assert_int_eq(sigaction(signo, NULL, &sa), 0);
-	return sa;
-}
-
-static bool
-same(const struct sigaction *a, const struct sigaction *b)
-{
-	return a->sa_handler == b->sa_handler && a->sa_flags == b->sa_flags &&
-	    memcmp(&a->sa_mask, &b->sa_mask, 8) == 0;
 }
 
 /* How a child ends that does something. */
@@ -165,7 +131,7 @@ START_TEST(disposition__is_shown_as_it_was_set)
 				close(kq);
 				watched = shown(signals[s]);
 				ck_assert(same(&watched, &alone));
-				ck_assert(SANITIZED || kernels(signals[s]) == handlers[h]);
+				ck_assert(THREAD_SANITIZER || kernels(signals[s]) == handlers[h]);
 			}
 }
 END_TEST
@@ -190,7 +156,7 @@ END_TEST
 
 START_TEST(disposition__old_ways_to_set_it)
 {
-	if (SANITIZED)
+	if (THREAD_SANITIZER)
 		return;
 	watch(SIGUSR1);
 	ck_assert_ptr_eq(signal(SIGUSR1, handler), SIG_DFL);
@@ -222,7 +188,7 @@ START_TEST(disposition__system_v_ways_to_set_it)
 {
 	sigset_t pending;
 
-	if (SANITIZED)
+	if (THREAD_SANITIZER)
 		return;
 	watch(SIGUSR1);
 	ck_assert_ptr_eq(sigset(SIGUSR1, handler), SIG_DFL);
@@ -261,7 +227,7 @@ END_TEST
 
 START_TEST(disposition__mask_and_nodefer_are_kept)
 {
-	if (SANITIZED)
+	if (THREAD_SANITIZER)
 		return;
 	watch(SIGUSR1);
 	set(SIGUSR1, handler, 0, SIGUSR2);
@@ -296,7 +262,7 @@ nesting_handler(int signo)
 
 START_TEST(disposition__handlers_nest_with_nodefer_only)
 {
-	if (SANITIZED)
+	if (THREAD_SANITIZER)
 		return;
 	watch(SIGUSR1);
 	set(SIGUSR1, nesting_handler, SA_NODEFER, 0);
@@ -625,7 +591,7 @@ START_TEST(disposition__storm)
 	pthread_join(setting, NULL);
 	pthread_join(watching, NULL);
 	close(other);
-	ck_assert(SANITIZED || kernels(SIGUSR1) == handler || kernels(SIGUSR1) == SIG_IGN);
+	ck_assert(THREAD_SANITIZER || kernels(SIGUSR1) == handler || kernels(SIGUSR1) == SIG_IGN);
 }
 END_TEST
 

@@ -3,7 +3,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE	/* execvpe() */
 #endif
-#include "harness.h"
+#include "disposition.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -443,26 +443,6 @@ START_TEST(inherit__a_childs_dispositions_are_its_own)
 }
 END_TEST
 
-/* ThreadSanitizer puts a handler of its own before the program's. */
-#if defined(__SANITIZE_THREAD__)
-#define SANITIZED true
-#elif defined(__has_feature)
-#define SANITIZED __has_feature(thread_sanitizer)
-#else
-#define SANITIZED false
-#endif
-
-/* What the kernel has as handler. */
-static void (*
-kernels(int signo))(int)
-{
-	struct { void (*handler)(int); unsigned long rest[15]; } ksa;
-
-	memset(&ksa, 0, sizeof(ksa));
-	syscall(SYS_rt_sigaction, signo, NULL, &ksa, (size_t)8);
-	return ksa.handler;
-}
-
 START_TEST(inherit__a_forked_child_has_them_back_and_can_watch)
 {
 	struct kevent kev, event;
@@ -473,7 +453,7 @@ START_TEST(inherit__a_forked_child_has_them_back_and_can_watch)
 	begin();
 	if ((pid = fork()) == 0) {
 		if (kernels(IGNORED) != SIG_IGN || kernels(DEFAULT) != SIG_DFL ||
-		    (kernels(HANDLED) != handler && !SANITIZED))
+		    (kernels(HANDLED) != handler && !THREAD_SANITIZER))
 			_exit(1);
 		if ((kq = kqueue()) == -1)
 			_exit(2);
