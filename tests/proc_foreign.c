@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #endif
 #include "proc.h"
+#include "sandbox.h"
 
 #include <linux/filter.h>
 #include <linux/netlink.h>
@@ -16,8 +17,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define NOBODY 65534
 
 static void
 watch(int kq, pid_t pid)
@@ -118,7 +117,7 @@ START_TEST(proc_foreign__ordinary_user)
 	if (pid == 0) {
 		int kq;
 
-		if (setgid(NOBODY) == -1 || setuid(NOBODY) == -1)
+		if (!become_nobody())
 			_exit(1);
 		check_grandchild(false);
 		kq = queue();
@@ -195,7 +194,7 @@ check_strangers(void (*watcher)(int kq, pid_t pid, int status, int go), int each
 		if (user == 0) {
 			int kq;
 
-			if (setgid(NOBODY) == -1 || setuid(NOBODY) == -1)
+			if (!become_nobody())
 				_exit(1);
 			kq = queue();
 			if (connected(kq))
@@ -441,7 +440,7 @@ START_TEST(proc_foreign__no_connector)
 
 		if (unshare(CLONE_NEWNET) == -1)
 			fprintf(stderr, "skipped: no other name space\n");
-		else if (setgid(NOBODY) == 0 && setuid(NOBODY) == 0) {
+		else if (become_nobody()) {
 			kq = queue();
 			before = open_descriptors();
 			watch(kq, pid);
@@ -472,7 +471,7 @@ START_TEST(proc_foreign__not_dumpable)
 	if ((pid = fork()) == 0) {
 		int kq;
 
-		if (setgid(NOBODY) == -1 || setuid(NOBODY) == -1 || prctl(PR_SET_DUMPABLE, 0) == -1)
+		if (!become_nobody() || prctl(PR_SET_DUMPABLE, 0) == -1)
 			_exit(1);
 		kq = queue();
 		family_start(&f);
@@ -512,7 +511,7 @@ START_TEST(proc_foreign__many_strangers)
 	if ((user = fork()) == 0) {
 		int kq;
 
-		if (setgid(NOBODY) == -1 || setuid(NOBODY) == -1)
+		if (!become_nobody())
 			_exit(1);
 		kq = queue();
 		for (int i = 0; i < N; i++)

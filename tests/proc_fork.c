@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #endif
 #include "proc.h"
+#include "sandbox.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -11,8 +12,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define NOBODY 65534
 
 /* Whether the kernel tells us of forks. */
 static bool
@@ -529,7 +528,7 @@ START_TEST(proc_fork__ordinary_user)
 		struct servant s;
 		int kq;
 
-		if (setgid(NOBODY) == -1 || setuid(NOBODY) == -1)
+		if (!become_nobody())
 			_exit(1);
 		if (!connected())
 			_exit(0);

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #endif
 #include "proc.h"
+#include "sandbox.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -16,7 +17,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NOBODY	65534
 #define END	(EV_CLEAR | EV_EOF | EV_ONESHOT)
 
 /* Whether the kernel tells us of forks. */
@@ -240,7 +240,7 @@ START_TEST(proc_track__ordinary_user)
 		return;
 	pid = fork();
 	if (pid == 0) {
-		if (setgid(NOBODY) == -1 || setuid(NOBODY) == -1)
+		if (!become_nobody())
 			_exit(1);
 		if (connected())
 			check_generations(100);
@@ -491,7 +491,7 @@ START_TEST(proc_track__overrun_is_told)
 		size = 8 << 20;
 	pid = fork();
 	if (pid == 0) {
-		if (getuid() == 0 && (setgid(NOBODY) == -1 || setuid(NOBODY) == -1))
+		if (getuid() == 0 && !become_nobody())
 			_exit(1);
 		/* A message takes more than 600 bytes of twice the size, and a child makes two. */
 		if (connected())

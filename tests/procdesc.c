@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* EVFILT_PROCDESC. */
-#include "harness.h"
+#include "sandbox.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -12,8 +12,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define NOBODY 65534
 
 static int
 procdesc(int kq, int fd, unsigned int flags, unsigned int fflags)
@@ -419,7 +417,7 @@ START_TEST(procdesc__ordinary_user)
 	if (pid == 0) {
 		int kq, fd;
 
-		if (setgid(NOBODY) == -1 || setuid(NOBODY) == -1)
+		if (!become_nobody())
 			_exit(1);
 		/* Init's can be had, and watched, but not killed. */
 		kq = queue();
