@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* EVFILT_FS, in a mount name space that each test makes. */
-#include "harness.h"
+#include "numbers.h"
+#include "sandbox.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -12,7 +13,6 @@
 #include <unistd.h>
 
 #define ALL	(VQ_MOUNT | VQ_UNMOUNT)
-#define NOBODY	65534
 
 static char one[128], two[128];
 
@@ -29,45 +29,9 @@ ok(int result)
 }
 
 static bool
-write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool written = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return written;
-}
-
-/* An ordinary user becomes root of a user name space. */
-static bool
-enter_namespace(void)
-{
-	char users[64], groups[64];
-
-	if (unshare(CLONE_NEWNS) == 0)
-		return true;
-	snprintf(users, sizeof(users), "0 %d 1\n", (int)getuid());
-	snprintf(groups, sizeof(groups), "0 %d 1\n", (int)getgid());
-	return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 &&
-	    write_file("/proc/self/setgroups", "deny") &&
-	    write_file("/proc/self/uid_map", users) && write_file("/proc/self/gid_map", groups);
-}
-
-/* Two directories to mount on; false: this cannot be tested. */
-static bool
 begin(void)
 {
-	if (!enter_namespace()) {
-		fprintf(stderr, "skipped: no mount name space: it takes root or a user name space\n");
-		return false;
-	}
-	ok(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
-	snprintf(one, sizeof(one), "%s/one", scratch_dir());
-	snprintf(two, sizeof(two), "%s/two", scratch_dir());
-	ok(mkdir(one, 0700));
-	ok(mkdir(two, 0700));
-	return true;
+	return mounts_of_our_own(one, two);
 }
 
 static void
@@ -519,7 +483,7 @@ START_TEST(fs__ordinary_user)
 	pid = fork();
 	ck_assert_int_ne(pid, -1);
 	if (pid == 0) {
-		if (setgid(NOBODY) == -1 || setuid(NOBODY) == -1)
+		if (!become_nobody())
 			_exit(1);
 		kq = queue();
 		ck_assert_int_eq(fs(kq, 0, EV_ADD, ALL), 0);
@@ -559,26 +523,6 @@ START_TEST(fs__without_proc_it_is_not_supported)
 		ck_assert_int_eq(WEXITSTATUS(status), 0);
 }
 END_TEST
-
-/* Takes every number at which the library has a descriptor of its own. */
-static void
-take_numbers(bool take)
-{
-	int file = open("/dev/null", O_RDWR | O_CLOEXEC);
-	static bool taken[8192];
-	char path[64], target[64];
-
-	for (int fd = 256; fd < 8192; fd++) {
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		if (take && !taken[fd] && readlink(path, target, sizeof(target)) > 0) {
-			ck_assert_int_eq(dup3(file, fd, O_CLOEXEC), fd);
-			taken[fd] = true;
-		} else if (!take && taken[fd]) {
-			ck_assert_int_eq(close(fd), 0);
-		}
-	}
-	close(file);
-}
 
 START_TEST(fs__moved_descriptors)
 {

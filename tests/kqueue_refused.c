@@ -7,7 +7,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "harness.h"
+#include "numbers.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -99,22 +99,6 @@ START_TEST(kqueue_refused__news_of_a_nested_queue_are_told)
 	close(outer);
 }
 END_TEST
-
-/* The library's own always readable descriptor, which every queue has as an item. */
-static int
-bell(void)
-{
-	char path[64], target[64];
-
-	for (int fd = 3; fd < 65536; fd++) {
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		memset(target, 0, sizeof(target));
-		if (readlink(path, target, sizeof(target) - 1) > 0 &&
-		    strcmp(target, "anon_inode:[eventfd]") == 0)
-			return fd;
-	}
-	ck_abort_msg("no eventfd");
-}
 
 /* The program takes the number of one of ours, and there is no room for the item under its new one. */
 START_TEST(kqueue_refused__bell_that_moves_is_added_later)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* EVFILT_NETDEV, on a pair of interfaces in a network name space that each test makes. */
-#include "harness.h"
+#include "numbers.h"
+#include "sandbox.h"
 
 #include <fcntl.h>
 #include <linux/if_link.h>
@@ -12,13 +13,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define ALL	(NOTE_LINKUP | NOTE_LINKDOWN | NOTE_LINKINV)
-#define NOBODY	65534
 
 /* A connection, by the way, needs both ends up: "here" has its carrier from "there". */
 static uintptr_t here, there;
@@ -618,26 +617,6 @@ START_TEST(netdev__only_the_kernel_is_heard)
 }
 END_TEST
 
-/* Takes every number at which the library has a descriptor of its own. */
-static void
-take_numbers(bool take)
-{
-	int file = open("/dev/null", O_RDWR | O_CLOEXEC);
-	static bool taken[8192];
-	char path[64], target[64];
-
-	for (int fd = 256; fd < 8192; fd++) {
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		if (take && !taken[fd] && readlink(path, target, sizeof(target)) > 0) {
-			ck_assert_int_eq(dup3(file, fd, O_CLOEXEC), fd);
-			taken[fd] = true;
-		} else if (!take && taken[fd]) {
-			ck_assert_int_eq(close(fd), 0);
-		}
-	}
-	close(file);
-}
-
 START_TEST(netdev__moved_descriptors)
 {
 	int kq;
@@ -711,7 +690,7 @@ START_TEST(netdev__ordinary_user)
 	pid = fork();
 	ck_assert_int_ne(pid, -1);
 	if (pid == 0) {
-		if (setgid(NOBODY) == -1 || setuid(NOBODY) == -1)
+		if (!become_nobody())
 			_exit(1);
 		kq = queue();
 		ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
