@@ -3,6 +3,7 @@
 #include "bench.h"
 #include "loop.h"
 #include "single.h"
+#include "timers.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -343,7 +344,7 @@ timer_remove(struct timer *t)
 }
 
 static void
-open_timers(long n)
+timers_open(long n)
 {
 	open_epoll();
 	heap = calloc((size_t)n, sizeof(*heap));
@@ -356,42 +357,22 @@ open_timers(long n)
 }
 
 static void
-timers(long n, bool arming)
+timer_start(long i)
 {
-	open_timers(n + TIMER_MORE);
-	for (long i = 0; i < n; i++)
-		timer_arm(i, TIMER_LATER() * 1000000);
-	for (int round = 0; round < 10; round++) {
-		clock_pause(!arming);
-		clock_start();
-		for (long i = 0; i < TIMER_MORE; i++)
-			timer_arm(n + i, TIMER_LATER() * 1000000);
-		clock_stop();
-		clock_pause(arming);
-		clock_start();
-		for (long i = 0; i < TIMER_MORE; i++)
-			timer_remove(&timer[n + i]);
-		clock_stop();
-	}
-	result(10 * TIMER_MORE, -1);
+	timer_arm(i, TIMER_LATER() * 1000000);
 }
 
-void
-load_timer_arm(long n)
+static void
+timer_stop(long i)
 {
-	timers(n, true);
+	timer_remove(&timer[i]);
 }
 
+/* By hand, there are no lists of timers. */
 void
 load_timer_arm_batch(long n)
 {
-	timers(n, true);
-}
-
-void
-load_timer_delete(long n)
-{
-	timers(n, false);
+	load_timer_arm(n);
 }
 
 void
@@ -401,7 +382,7 @@ load_timer_burst(long n)
 	uint64_t times;
 	long done = 0;
 
-	open_timers(n);
+	timers_open(n);
 	clock_start();
 	for (long i = 0; i < n; i++)
 		timer_arm(i, TIMER_SOON() * 1000);
