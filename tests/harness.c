@@ -268,6 +268,16 @@ cpu_ns(void)
 }
 
 void
+asleep(int kq, int ms)
+{
+	struct kevent event;
+	int64_t used = cpu_ns();
+
+	ck_assert_int_eq(collect(kq, &event, 1, ms), 0);
+	ck_assert_int_lt(cpu_ns() - used, 100000000);
+}
+
+void
 nap(int ms)
 {
 	struct timespec ts = { ms / 1000, (ms % 1000) * 1000000L };

@@ -48,6 +48,9 @@ struct kevent event_of(int kq, uintptr_t ident, short filter);
 /* Fails if anything is ready now. */
 void	no_event(int kq);
 
+/* Fails if anything comes within ms milliseconds, or if to wait so long takes processor time. */
+void	asleep(int kq, int ms);
+
 /* Whether poll(2) says that fd is readable within ms milliseconds. */
 bool	readable(int fd, int ms);
 
