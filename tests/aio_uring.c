@@ -8,17 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static struct kevent
-end_of(int kq, const struct aiocb *cb)
-{
-	struct kevent event;
-
-	ck_assert_int_eq(collect(kq, &event, 1, LONG_MS), 1);
-	ck_assert_uint_eq(event.ident, (uintptr_t)cb);
-	ck_assert_int_eq(event.filter, EVFILT_AIO);
-	return event;
-}
-
 static void
 start(int (*function)(struct aiocb *), struct aiocb *cb, int kq, int fd, void *buf, size_t n)
 {
