@@ -6,6 +6,7 @@
 #include "harness.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +14,19 @@ static inline int
 proc(int kq, intmax_t pid, unsigned int flags, unsigned int fflags)
 {
 	return change(kq, (uintptr_t)pid, EVFILT_PROC, (unsigned short)flags, fflags, 0, NULL);
+}
+
+/* Whether the kernel tells us of forks: of NOTE_FORK, or of NOTE_TRACK. */
+static inline bool
+connector_tells(unsigned int notes)
+{
+	int kq = queue(), error = proc(kq, getpid(), EV_ADD, notes);
+
+	close(kq);
+	ck_assert(error == 0 || error == ENOTSUP);
+	if (error != 0)
+		fprintf(stderr, "skipped: the process connector does not answer here\n");
+	return error == 0;
 }
 
 /* A child that waits for signals (not TERM, INT, ALRM: Check handles these). */
