@@ -8,7 +8,9 @@
 
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* What the kernel has as handler.  ThreadSanitizer puts one of its own before the program's. */
@@ -37,6 +39,23 @@ same(const struct sigaction *a, const struct sigaction *b)
 {
 	return a->sa_handler == b->sa_handler && a->sa_flags == b->sa_flags &&
 	    memcmp(&a->sa_mask, &b->sa_mask, 8) == 0;
+}
+
+/* How a child ends that does something. */
+static inline int
+child(void (*run)(void))
+{
+	struct rlimit none = { 0, 0 };
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		setrlimit(RLIMIT_CORE, &none);
+		run();
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return status;
 }
 
 #endif
