@@ -15,8 +15,7 @@ START_TEST(fs__mount_and_unmount)
 
 	if (!begin())
 		return;
-	kq = queue();
-	ck_assert_int_eq(fs(kq, 0, EV_ADD, ALL), 0);
+	kq = watch_all();
 	no_event(kq);
 	ck_assert(!readable(kq, 0));
 	mount_on(one);
@@ -121,8 +120,7 @@ START_TEST(fs__between_two_looks)
 
 	if (!begin())
 		return;
-	kq = queue();
-	ck_assert_int_eq(fs(kq, 0, EV_ADD, ALL), 0);
+	kq = watch_all();
 	mount_on(one);
 	unmount(one);
 	expect(kq, 0, ALL);
@@ -169,8 +167,7 @@ START_TEST(fs__bind_and_move)
 
 	if (!begin())
 		return;
-	kq = queue();
-	ck_assert_int_eq(fs(kq, 0, EV_ADD, ALL), 0);
+	kq = watch_all();
 	ok(mount(one, two, NULL, MS_BIND, NULL));
 	expect(kq, 0, VQ_MOUNT);
 	unmount(two);
@@ -345,8 +342,7 @@ START_TEST(fs__several_waiters)
 
 	if (!begin())
 		return;
-	kq = queue();
-	ck_assert_int_eq(fs(kq, 0, EV_ADD, ALL), 0);
+	kq = watch_all();
 	for (round = 0; round < 20; round++) {
 		for (i = 0; i < 4; i++)
 			waiter_start(&w[i], kq, 10000);

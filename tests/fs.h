@@ -42,6 +42,15 @@ unmount(const char *where)
 	ok(umount2(where, MNT_DETACH));
 }
 
+static inline int
+watch_all(void)
+{
+	int kq = queue();
+
+	ck_assert_int_eq(fs(kq, 0, EV_ADD, ALL), 0);
+	return kq;
+}
+
 static inline void
 expect(int kq, uintptr_t ident, unsigned notes)
 {

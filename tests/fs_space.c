@@ -16,8 +16,7 @@ START_TEST(fs_space__name_space_of_the_first)
 
 	if (!begin())
 		return;
-	kq = queue();
-	ck_assert_int_eq(fs(kq, 0, EV_ADD, ALL), 0);
+	kq = watch_all();
 	if (unshare(CLONE_NEWNS) == -1) {
 		close(kq);
 		return;
@@ -42,8 +41,7 @@ START_TEST(fs_space__mounted_by_another_process_forked_child)
 
 	if (!begin())
 		return;
-	kq = queue();
-	ck_assert_int_eq(fs(kq, 0, EV_ADD, ALL), 0);
+	kq = watch_all();
 	pid = fork();
 	ck_assert_int_ne(pid, -1);
 	if (pid == 0) {
@@ -121,8 +119,7 @@ START_TEST(fs_space__moved_descriptors)
 
 	if (!begin())
 		return;
-	kq = queue();
-	ck_assert_int_eq(fs(kq, 0, EV_ADD, ALL), 0);
+	kq = watch_all();
 	take_numbers(true);
 	mount_on(one);
 	expect(kq, 0, VQ_MOUNT);

@@ -18,9 +18,7 @@ START_TEST(netdev__up_and_down)
 
 	if (!begin())
 		return;
-	kq = queue();
-	set(here, true);
-	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	kq = watch_here();
 	no_event(kq);
 	ck_assert(!readable(kq, 0));
 	set(there, true);
@@ -47,9 +45,7 @@ START_TEST(netdev__a_waiter_wakes)
 
 	if (!begin())
 		return;
-	kq = queue();
-	set(here, true);
-	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	kq = watch_here();
 	waiter_start(&w, kq, -1);
 	set(there, true);
 	waiter_join(&w);
@@ -173,9 +169,7 @@ START_TEST(netdev__states_since_the_last_event)
 
 	if (!begin())
 		return;
-	kq = queue();
-	set(here, true);
-	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	kq = watch_here();
 	set(there, true);
 	set(there, false);
 	set(there, true);

@@ -163,6 +163,17 @@ begin(void)
 	return true;
 }
 
+/* A queue that watches one of them, which is up, though its carrier is not there. */
+static inline int
+watch_here(void)
+{
+	int kq = queue();
+
+	set(here, true);
+	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	return kq;
+}
+
 /* The events of one interface until its state is now: all its notes. */
 static inline unsigned
 notes_until(int kq, uintptr_t index, int64_t now)

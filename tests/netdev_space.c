@@ -51,9 +51,7 @@ START_TEST(netdev_space__name_space_of_the_first)
 
 	if (!begin())
 		return;
-	kq = queue();
-	set(here, true);
-	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	kq = watch_here();
 	ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
 	ck_assert_int_eq(netdev(kq, there, EV_ADD, ALL), 0);
 	ck_assert_int_eq(netdev(kq, here, EV_DELETE, 0), 0);
@@ -75,9 +73,7 @@ START_TEST(netdev_space__only_the_kernel_is_heard)
 
 	if (!begin())
 		return;
-	kq = queue();
-	set(here, true);
-	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	kq = watch_here();
 	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	ck_assert_int_ge(fd, 0);
 	request(&r, RTM_DELLINK, here);
@@ -98,9 +94,7 @@ START_TEST(netdev_space__moved_descriptors)
 
 	if (!begin())
 		return;
-	kq = queue();
-	set(here, true);
-	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	kq = watch_here();
 	take_numbers(true);
 	set(there, true);
 	ck_assert_uint_eq(notes_until(kq, here, NOTE_LINKUP), NOTE_LINKUP);
@@ -138,9 +132,7 @@ START_TEST(netdev_space__forked_child)
 
 	if (!begin())
 		return;
-	kq = queue();
-	set(here, true);
-	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	kq = watch_here();
 	pid = fork();
 	ck_assert_int_ne(pid, -1);
 	if (pid == 0)

@@ -59,13 +59,7 @@ kill_and_reap(pid_t pid)
 static void
 check_end(int kq, pid_t pid, int status)
 {
-	struct kevent event = event_of(kq, (uintptr_t)pid, EVFILT_PROC);
-
-	ck_assert_uint_eq(event.fflags, NOTE_EXIT);
-	ck_assert_uint_eq(event.flags, EV_EOF | EV_ONESHOT | EV_CLEAR);
-	ck_assert_int_eq(event.data, status);
-	ck_assert(!there(kq, pid));
-	no_event(kq);
+	told_end(kq, pid, status);
 	ck_assert_int_eq(reap(pid), status);
 }
 

@@ -43,6 +43,19 @@ sleeper(void)
 	return pid;
 }
 
+/* The event of the end of pid, with which the registration is gone. */
+static inline void
+told_end(int kq, pid_t pid, int status)
+{
+	struct kevent event = event_of(kq, (uintptr_t)pid, EVFILT_PROC);
+
+	ck_assert_uint_eq(event.fflags, NOTE_EXIT);
+	ck_assert_uint_eq(event.flags, EV_EOF | EV_ONESHOT | EV_CLEAR);
+	ck_assert_int_eq(event.data, status);
+	no_event(kq);
+	ck_assert_int_eq(proc(kq, pid, EV_DELETE, 0), ENOENT);
+}
+
 static inline int
 reap(pid_t pid)
 {

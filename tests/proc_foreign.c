@@ -210,18 +210,6 @@ check_strangers(void (*watcher)(int kq, pid_t pid, int status, int go), int each
 	}
 }
 
-static void
-check_end(int kq, pid_t pid, int status)
-{
-	struct kevent event = event_of(kq, (uintptr_t)pid, EVFILT_PROC);
-
-	ck_assert_uint_eq(event.fflags, NOTE_EXIT);
-	ck_assert_uint_eq(event.flags, EV_EOF | EV_ONESHOT | EV_CLEAR);
-	ck_assert_int_eq(event.data, status);
-	no_event(kq);
-	ck_assert_int_eq(proc(kq, pid, EV_DELETE, 0), ENOENT);
-}
-
 /* The waiter wakes with the first word of it, which comes before the status. */
 static void
 wait_for_it(int kq, pid_t pid, int status, int go)
@@ -229,7 +217,7 @@ wait_for_it(int kq, pid_t pid, int status, int go)
 	watch(kq, pid);
 	no_event(kq);
 	put(go, 1);
-	check_end(kq, pid, status);
+	told_end(kq, pid, status);
 }
 
 START_TEST(proc_foreign__status_of_a_stranger)
@@ -244,7 +232,7 @@ look_later(int kq, pid_t pid, int status, int go)
 	watch(kq, pid);
 	put(go, 1);
 	nap(50);
-	check_end(kq, pid, status);
+	told_end(kq, pid, status);
 }
 
 START_TEST(proc_foreign__status_of_a_stranger_seen_later)
@@ -263,7 +251,7 @@ enable_later(int kq, pid_t pid, int status, int go)
 	no_event(kq);
 	ck_assert(!readable(kq, 0));
 	ck_assert_int_eq(proc(kq, pid, EV_ENABLE, 0), 0);
-	check_end(kq, pid, status);
+	told_end(kq, pid, status);
 }
 
 START_TEST(proc_foreign__status_of_a_stranger_while_disabled)
@@ -281,7 +269,7 @@ ask_later(int kq, pid_t pid, int status, int go)
 	ck_assert_int_eq(proc(kq, pid, EV_ADD, NOTE_EXIT | NOTE_TRACK), 0);
 	ck_assert_int_eq(proc(kq, pid, EV_ADD, NOTE_EXIT), 0);
 	put(go, 1);
-	check_end(kq, pid, status);
+	told_end(kq, pid, status);
 }
 
 START_TEST(proc_foreign__status_of_a_stranger_asked_for_later)
@@ -306,7 +294,7 @@ sleep_well(int kq, pid_t pid, int status, int go)
 		ck_assert(!readable(kq, 0));
 	}
 	put(go, 1);
-	check_end(kq, pid, status);
+	told_end(kq, pid, status);
 }
 
 START_TEST(proc_foreign__only_the_stranger_wakes)
@@ -327,7 +315,7 @@ leave_nothing(int kq, pid_t pid, int status, int go)
 	ck_assert_int_eq(open_descriptors(), before);
 	watch(kq, pid);
 	put(go, 1);
-	check_end(kq, pid, status);
+	told_end(kq, pid, status);
 	/* But for the timer, if there was need of one. */
 	ck_assert_int_le(open_descriptors(), before + 1);
 }
@@ -367,11 +355,11 @@ hear_nothing(int kq, pid_t pid, int status, int go)
 	watch(kq, pid);
 	silence();
 	put(go, 1);
-	check_end(kq, pid, 0);
+	told_end(kq, pid, 0);
 	/* A zombie now: nobody will say, so nothing is waited for. */
 	watch(kq, pid);
 	ck_assert(readable(kq, 0));
-	check_end(kq, pid, 0);
+	told_end(kq, pid, 0);
 }
 
 START_TEST(proc_foreign__status_that_never_comes)
@@ -403,7 +391,7 @@ change_meanwhile(int kq, pid_t pid, int status, int go)
 		nap(50);
 		no_event(kq);
 		ck_assert_int_eq(proc(kq, pid, EV_ENABLE, 0), 0);
-		check_end(kq, pid, 0);
+		told_end(kq, pid, 0);
 		break;
 	default:
 		/* The library asks anew, and may hear. */
@@ -446,7 +434,7 @@ START_TEST(proc_foreign__no_connector)
 			watch(kq, pid);
 			ck_assert_int_eq(open_descriptors(), before + 1);
 			put(go[0], 1);
-			check_end(kq, pid, 0);
+			told_end(kq, pid, 0);
 			ck_assert_int_eq(open_descriptors(), before);
 			close(kq);
 			_exit(0);
@@ -478,7 +466,7 @@ START_TEST(proc_foreign__not_dumpable)
 		if (connected(kq)) {
 			watch(kq, f.grandchild);
 			kill(f.grandchild, SIGUSR2);
-			check_end(kq, f.grandchild, SIGUSR2);
+			told_end(kq, f.grandchild, SIGUSR2);
 		} else {
 			kill(f.grandchild, SIGUSR2);
 		}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* EVFILT_PROCDESC. */
+#include "procdesc.h"
 #include "sandbox.h"
 
 #include <fcntl.h>
@@ -38,21 +39,11 @@ pidfd_of(pid_t pid)
 static pid_t
 sleeper(int *fd)
 {
-	pid_t pid = pdfork(fd, PD_DAEMON | PD_CLOEXEC);
+	pid_t pid = pdfork_of(fd, PD_DAEMON | PD_CLOEXEC);
 
-	ck_assert_msg(pid != -1, "pdfork: %s", strerror(errno));
 	while (pid == 0)
 		pause();
 	return pid;
-}
-
-static void
-reap(pid_t pid, int status)
-{
-	int got;
-
-	ck_assert_int_eq(waitpid(pid, &got, 0), pid);
-	ck_assert_int_eq(got, status);
 }
 
 /* Has it end, but leaves it to be waited for. */

@@ -186,17 +186,18 @@ END_TEST
 
 /* Exec in the very process that watches. */
 /* What the child sets itself is what its program gets. */
+static char shell[] = "sh", with[] = "-c", term[] = "kill -TERM $$; exit 3";
+static char *const end_by_term[] = { shell, with, term, NULL };
+
 START_TEST(inherit__vfork_and_exec_with_a_default_again)
 {
-	char sh[] = "sh", option[] = "-c", script[] = "kill -TERM $$; exit 3";
-	char *const args[] = { sh, option, script, NULL };
 	int status;
 	pid_t pid;
 
 	begin();
 	if ((pid = vfork()) == 0) {
 		signal(IGNORED, SIG_DFL);
-		execve("/bin/sh", args, environ);
+		execve("/bin/sh", end_by_term, environ);
 		_exit(9);
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -207,8 +208,6 @@ END_TEST
 
 START_TEST(inherit__posix_spawn_with_a_default_again)
 {
-	char sh[] = "sh", option[] = "-c", script[] = "kill -TERM $$; exit 3";
-	char *const args[] = { sh, option, script, NULL };
 	posix_spawnattr_t attr;
 	sigset_t defaults;
 	int status;
@@ -220,7 +219,7 @@ START_TEST(inherit__posix_spawn_with_a_default_again)
 	posix_spawnattr_init(&attr);
 	posix_spawnattr_setsigdefault(&attr, &defaults);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF);
-	ck_assert_int_eq(posix_spawn(&pid, "/bin/sh", NULL, &attr, args, environ), 0);
+	ck_assert_int_eq(posix_spawn(&pid, "/bin/sh", NULL, &attr, end_by_term, environ), 0);
 	posix_spawnattr_destroy(&attr);
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, IGNORED);
