@@ -105,7 +105,7 @@ START_TEST(aio__a_waiter_wakes)
 	set_event(&cb.aio_sigevent, kq, 0, NULL);
 	waiter_start(&w, kq, LONG_MS);
 	ck_assert_int_eq(aio_read(&cb), 0);
-	nap(20);
+	begins_to_wait();
 	put(fds[1], 4);
 	waiter_join(&w);
 	ck_assert_int_eq(w.count, 1);
@@ -204,7 +204,7 @@ START_TEST(aio__the_c_library_may_fail_to_tell)
 	set(&cb, fds[0], &c, 1, 0);
 	set_event(&cb.aio_sigevent, kq, 0, NULL);
 	ck_assert_int_eq(aio_read(&cb), 0);
-	nap(20);
+	begins_to_wait();
 	ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
 	limit.rlim_max = before.rlim_max;
 	ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
@@ -444,7 +444,7 @@ START_TEST(aio__a_cancelled_one_is_an_event)
 		set_event(&cb[i].aio_sigevent, kq, EV_ONESHOT, NULL);
 		ck_assert_int_eq(aio_read(&cb[i]), 0);
 	}
-	nap(20);
+	begins_to_wait();
 	for (int i = 1; i >= 0; i--)
 		result[i] = aio_cancel(fds[0], &cb[i]);
 	for (int i = 0; i < 2; i++) {

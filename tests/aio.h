@@ -100,6 +100,13 @@ file_with(const char *contents)
 	return fd;
 }
 
+/* Nothing tells that an operation has begun to wait; should it not have, there is less to see, and nothing wrong. */
+static inline void
+begins_to_wait(void)
+{
+	nap(20);
+}
+
 /* The event that must come, of this operation. */
 static inline struct kevent
 end_of(int kq, const struct aiocb *cb)

@@ -95,7 +95,7 @@ START_TEST(aio_life__a_descriptor_may_be_closed_first)
 	set(&cb, fds[0], &c, 1, 0);
 	set_event(&cb.aio_sigevent, kq, 0, NULL);
 	ck_assert_int_eq(aio_read(&cb), 0);
-	nap(20);
+	begins_to_wait();
 	close(fds[0]);
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)!write(fds[1], "x", 1);

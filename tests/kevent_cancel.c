@@ -10,13 +10,17 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+static _Atomic int cancelled;	/* which thread */
 
 static void *
 wait_to_be_cancelled(void *arg)
 {
 	struct kevent event;
 
+	cancelled = (int)syscall(SYS_gettid);
 	kevent(*(int *)arg, NULL, 0, &event, 1, NULL);
 	return NULL;
 }
@@ -29,9 +33,10 @@ START_TEST(kevent_cancel__cancelling_leaves_the_queue_whole)
 
 	add(kq, 1, EVFILT_USER, EV_CLEAR);
 	for (int i = 0; i < 20; i++) {
+		cancelled = 0;
 		ck_assert_int_eq(pthread_create(&thread, NULL, wait_to_be_cancelled, &kq), 0);
 		if (i % 2 == 0)
-			nap(5);
+			await_sleep(&cancelled);
 		ck_assert_int_eq(pthread_cancel(thread), 0);
 		ck_assert_int_eq(pthread_join(thread, &result), 0);
 		ck_assert_ptr_eq(result, PTHREAD_CANCELED);

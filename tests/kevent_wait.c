@@ -36,7 +36,7 @@ handle(int signo, int flags)
 static void *
 trigger_later(void *arg)
 {
-	nap(30);
+	await_state(getpid(), 'S');
 	change(*(int *)arg, USER_END, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL);
 	return NULL;
 }

@@ -288,7 +288,7 @@ START_TEST(netdev__each_registration_by_itself)
 	set(there, true);
 	set(there, false);
 	set(there, true);
-	nap(1500);
+	nap(1500);	/* as above: all of it is told by then */
 	EV_SET(&kev, here, EVFILT_NETDEV, EV_ADD | EV_UDATA_SPECIFIC | EV_ONESHOT, ALL, 0, &marks[1]);
 	ck_assert_int_eq(kevent(kq, &kev, 1, NULL, 0, NULL), 0);
 	n = collect(kq, events, 4, 1000);
@@ -296,7 +296,7 @@ START_TEST(netdev__each_registration_by_itself)
 	ck_assert_ptr_eq(events[0].udata, &marks[0]);
 	ck_assert_uint_eq(events[0].fflags & NOTE_LINKUP, NOTE_LINKUP);
 	set(there, false);
-	nap(1500);
+	nap(1500);	/* the same */
 	n = collect(kq, events, 4, 1000);
 	ck_assert_int_eq(n, 2);
 	set(there, true);

@@ -147,7 +147,7 @@ static void *
 thread_that_ends_the_process(void *arg)
 {
 	get(*(int *)arg, 1);
-	nap(20);	/* after the first has gone */
+	await_state(getpid(), 'Z');	/* after the first has gone */
 	_exit(6);
 }
 

@@ -320,7 +320,7 @@ check_first_thread(void *(*main)(void *))
 		syscall(SYS_exit, 5);
 	}
 	check(kq, pid, NOTE_CHILD, EV_CLEAR, getpid());
-	nap(50);
+	await_state(pid, 'Z');
 	no_event(kq);
 	put(go[1], 1);
 	check(kq, pid, NOTE_EXIT, END, W_EXITCODE(6, 0));

@@ -226,7 +226,7 @@ START_TEST(scarce__waiting_needs_no_descriptor)
 	pass(fds[1], fds[0], 1);
 	raise(SIGUSR2);
 	kill(child, SIGKILL);
-	nap(20);
+	ck_assert_int_eq(waitid(P_PID, (id_t)child, &(siginfo_t){ 0 }, WEXITED | WNOWAIT), 0);
 	limit = before;
 	limit.rlim_cur = 0;
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);

@@ -86,7 +86,7 @@ START_TEST(signal__sent_by_another_process_wakes)
 
 	begin(SIGUSR1);
 	if ((pid = fork()) == 0) {
-		nap(50);
+		await_state(getppid(), 'S');
 		kill(getppid(), SIGUSR1);
 		_exit(0);
 	}

@@ -4,7 +4,6 @@
 
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -79,21 +78,11 @@ END_TEST
 static _Noreturn void
 send_both(void)
 {
-	char path[64], state = '?';
 	pid_t parent = getppid();
-	FILE *stat;
 
-	nap(50);
+	await_state(parent, 'S');
 	kill(parent, SIGSTOP);
-	snprintf(path, sizeof(path), "/proc/%d/stat", parent);
-	for (int tries = 0; state != 'T' && tries < 10000; tries++) {
-		nap(1);
-		if ((stat = fopen(path, "r")) == NULL)
-			break;
-		if (fscanf(stat, "%*d (%*[^)]) %c", &state) != 1)
-			state = '?';
-		fclose(stat);
-	}
+	await_state(parent, 'T');
 	kill(parent, SIGUSR1);
 	kill(parent, SIGUSR2);
 	kill(parent, SIGCONT);
