@@ -173,7 +173,6 @@ START_TEST(kqueue_unseen__duplicate_neither_reports_nor_spins)
 }
 END_TEST
 
-
 /* What can be written can be, always. */
 START_TEST(kqueue_unseen__duplicate_that_can_be_written_is_silent)
 {
