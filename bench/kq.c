@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* kqueue: ours, or any other that a program can be linked with. */
 #include "bench.h"
+#include "files.h"
 #include "loop.h"
 #include "single.h"
 
@@ -326,7 +327,7 @@ load_timer_burst(long n)
 }
 
 static void
-files(long n, int part)
+files(long n, enum part part)
 {
 	int *fds = calloc((size_t)n, sizeof(*fds)), got;
 
@@ -335,11 +336,11 @@ files(long n, int part)
 	for (long i = 0; i < n; i++)
 		EV_SET(&changes[i], fds[i], EVFILT_VNODE, EV_ADD | EV_CLEAR,
 		    NOTE_WRITE | NOTE_EXTEND, 0, NULL);
-	clock_pause(part != 0);
+	clock_pause(part != ADDING);
 	clock_start();
 	must(kevent(kq, changes, (int)n, NULL, 0, NULL), "kevent");
 	clock_stop();
-	clock_pause(part != 1);
+	clock_pause(part != HAPPENING);
 	for (long first = 0; first < n; first += BATCH) {
 		long last = first + BATCH < n ? first + BATCH : n;
 
@@ -350,31 +351,13 @@ files(long n, int part)
 			got = (int)must(kevent(kq, NULL, 0, events, BATCH, NULL), "kevent");
 		clock_stop();
 	}
-	clock_pause(part != 2);
+	clock_pause(part != DELETING);
 	for (long i = 0; i < n; i++)
 		changes[i].flags = EV_DELETE;
 	clock_start();
 	must(kevent(kq, changes, (int)n, NULL, 0, NULL), "kevent");
 	clock_stop();
 	result(n, -1);
-}
-
-void
-load_vnode_add(long n)
-{
-	files(n, 0);
-}
-
-void
-load_vnode_event(long n)
-{
-	files(n, 1);
-}
-
-void
-load_vnode_delete(long n)
-{
-	files(n, 2);
 }
 
 void
@@ -401,23 +384,6 @@ static void
 queue_once(void)
 {
 	close((int)must(kqueue(), "kqueue"));
-}
-
-void
-load_queue_first(long n)
-{
-	result_of_children(n, queue_once);
-}
-
-void
-load_queue_more(long n)
-{
-	queue_once();
-	clock_start();
-	for (long i = 0; i < n; i++)
-		queue_once();
-	clock_stop();
-	result(n, -1);
 }
 
 /* Bytes a registration: of descriptors (here: of the duplicates of one), of timers. */

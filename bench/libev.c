@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "bench.h"
 #include "loop.h"
-#include "single.h"
+#include "timers.h"
 
 #include <ev.h>
 #include <stdlib.h>
@@ -53,48 +53,32 @@ expired(struct ev_loop *l, ev_timer *t, int what)
 	(void)what;
 }
 
+static ev_timer *timer;
+
 static void
-timers(long n, bool arming)
+timers_open(long n)
 {
-	ev_timer *t = calloc((size_t)n + TIMER_MORE, sizeof(*t));
-
+	timer = calloc((size_t)n, sizeof(*timer));
+	if (timer == NULL)
+		must(-1, "calloc");
 	loop_open(0);
-	for (long i = -n; i < 10 * TIMER_MORE; i++) {
-		ev_timer *one = &t[i < 0 ? i + n : n + i % TIMER_MORE];
-
-		if (i >= 0 && i % TIMER_MORE == 0) {
-			clock_pause(!arming);
-			clock_start();
-		}
-		ev_timer_init(one, expired, (double)TIMER_LATER() / 1000, 0);
-		ev_timer_start(loop, one);
-		if (i < 0 || i % TIMER_MORE != TIMER_MORE - 1)
-			continue;
-		clock_stop();
-		clock_pause(arming);
-		clock_start();
-		for (long k = 0; k < TIMER_MORE; k++)
-			ev_timer_stop(loop, &t[n + k]);
-		clock_stop();
-	}
-	result(10 * TIMER_MORE, -1);
 }
 
-void
-load_timer_arm(long n)
+static void
+timer_start(long i)
 {
-	timers(n, true);
+	ev_timer_init(&timer[i], expired, (double)TIMER_LATER() / 1000, 0);
+	ev_timer_start(loop, &timer[i]);
 }
 
-void
-load_timer_delete(long n)
+static void
+timer_stop(long i)
 {
-	timers(n, false);
+	ev_timer_stop(loop, &timer[i]);
 }
 
 const struct workload workloads[] = {
 	LOOP_WORKLOADS,
-	{ "timer-arm", load_timer_arm, 100000, 1000 },
-	{ "timer-delete", load_timer_delete, 100000, 1000 },
+	TIMER_WORKLOADS,
 	{ NULL, NULL, 0, 0 }
 };

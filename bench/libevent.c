@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "bench.h"
 #include "loop.h"
-#include "single.h"
+#include "timers.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -53,49 +53,35 @@ expired(evutil_socket_t fd, short what, void *arg)
 	(void)arg;
 }
 
+static struct event *timer;
+
 static void
-timers(long n, bool arming)
+timers_open(long n)
 {
-	struct event *ev = calloc((size_t)n + TIMER_MORE, sizeof(*ev));
-
+	timer = calloc((size_t)n, sizeof(*timer));
+	if (timer == NULL)
+		must(-1, "calloc");
 	loop_open(0);
-	for (long i = 0; i < n + TIMER_MORE; i++)
-		evtimer_assign(&ev[i], base, expired, NULL);
-	for (long i = -n; i < 10 * TIMER_MORE; i++) {
-		struct timeval in = { TIMER_LATER() / 1000, 0 };
-
-		if (i >= 0 && i % TIMER_MORE == 0) {
-			clock_pause(!arming);
-			clock_start();
-		}
-		must(event_add(&ev[i < 0 ? i + n : n + i % TIMER_MORE], &in), "event_add");
-		if (i < 0 || i % TIMER_MORE != TIMER_MORE - 1)
-			continue;
-		clock_stop();
-		clock_pause(arming);
-		clock_start();
-		for (long k = 0; k < TIMER_MORE; k++)
-			event_del(&ev[n + k]);
-		clock_stop();
-	}
-	result(10 * TIMER_MORE, -1);
+	for (long i = 0; i < n; i++)
+		evtimer_assign(&timer[i], base, expired, NULL);
 }
 
-void
-load_timer_arm(long n)
+static void
+timer_start(long i)
 {
-	timers(n, true);
+	struct timeval in = { TIMER_LATER() / 1000, 0 };
+
+	must(event_add(&timer[i], &in), "event_add");
 }
 
-void
-load_timer_delete(long n)
+static void
+timer_stop(long i)
 {
-	timers(n, false);
+	event_del(&timer[i]);
 }
 
 const struct workload workloads[] = {
 	LOOP_WORKLOADS,
-	{ "timer-arm", load_timer_arm, 100000, 1000 },
-	{ "timer-delete", load_timer_delete, 100000, 1000 },
+	TIMER_WORKLOADS,
 	{ NULL, NULL, 0, 0 }
 };

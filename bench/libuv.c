@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "bench.h"
 #include "loop.h"
-#include "single.h"
+#include "timers.h"
 
 #include <stdlib.h>
 #include <uv.h>
@@ -50,49 +50,33 @@ expired(uv_timer_t *t)
 	(void)t;
 }
 
+static uv_timer_t *timer;
+
 static void
-timers(long n, bool arming)
+timers_open(long n)
 {
-	uv_timer_t *t = calloc((size_t)n + TIMER_MORE, sizeof(*t));
-
+	timer = calloc((size_t)n, sizeof(*timer));
+	if (timer == NULL)
+		must(-1, "calloc");
 	loop_open(0);
-	for (long i = 0; i < n + TIMER_MORE; i++)
-		uv_timer_init(&loop, &t[i]);
-	for (long i = -n; i < 10 * TIMER_MORE; i++) {
-		uv_timer_t *one = &t[i < 0 ? i + n : n + i % TIMER_MORE];
-
-		if (i >= 0 && i % TIMER_MORE == 0) {
-			clock_pause(!arming);
-			clock_start();
-		}
-		uv_timer_start(one, expired, (uint64_t)TIMER_LATER(), 0);
-		if (i < 0 || i % TIMER_MORE != TIMER_MORE - 1)
-			continue;
-		clock_stop();
-		clock_pause(arming);
-		clock_start();
-		for (long k = 0; k < TIMER_MORE; k++)
-			uv_timer_stop(&t[n + k]);
-		clock_stop();
-	}
-	result(10 * TIMER_MORE, -1);
+	for (long i = 0; i < n; i++)
+		uv_timer_init(&loop, &timer[i]);
 }
 
-void
-load_timer_arm(long n)
+static void
+timer_start(long i)
 {
-	timers(n, true);
+	uv_timer_start(&timer[i], expired, (uint64_t)TIMER_LATER(), 0);
 }
 
-void
-load_timer_delete(long n)
+static void
+timer_stop(long i)
 {
-	timers(n, false);
+	uv_timer_stop(&timer[i]);
 }
 
 const struct workload workloads[] = {
 	LOOP_WORKLOADS,
-	{ "timer-arm", load_timer_arm, 100000, 1000 },
-	{ "timer-delete", load_timer_delete, 100000, 1000 },
+	TIMER_WORKLOADS,
 	{ NULL, NULL, 0, 0 }
 };

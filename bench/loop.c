@@ -32,6 +32,17 @@ count(int fd, long bytes)
 	seen++;
 }
 
+/* Takes the time that n events need, and does not count those before. */
+static void
+measure(long n, int room)
+{
+	seen = 0;
+	clock_start();
+	while (seen < n)
+		loop_turn(room, true);
+	clock_stop();
+}
+
 /* 512 of 1,000 have a byte that nobody reads. */
 static void
 wait_for_events(long n, int room)
@@ -44,11 +55,7 @@ wait_for_events(long n, int room)
 	for (int i = 0; i < 512; i++)
 		must(write(there[i * PAIRS / 512], "x", 1), "write");
 	loop_turn(room, true);
-	seen = 0;
-	clock_start();
-	while (seen < n)
-		loop_turn(room, true);
-	clock_stop();
+	measure(n, room);
 	result(seen, -1);
 }
 
@@ -162,11 +169,7 @@ serve(long n, int connections)
 	}
 	while (seen < n / 10)
 		loop_turn(64, true);
-	seen = 0;
-	clock_start();
-	while (seen < n)
-		loop_turn(64, true);
-	clock_stop();
+	measure(n, 64);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	result(seen, -1);
@@ -211,11 +214,7 @@ wait_among_idle(long n, long idle)
 		must(write(there[i], "x", 1), "write");
 	}
 	loop_turn(64, true);
-	seen = 0;
-	clock_start();
-	while (seen < n)
-		loop_turn(64, true);
-	clock_stop();
+	measure(n, 64);
 	result(seen, (double)idle);
 }
 

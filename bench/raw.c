@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a program does by hand that wants no library: epoll(7) and its relatives. */
 #include "bench.h"
+#include "files.h"
 #include "loop.h"
 #include "single.h"
+#include "timers.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -343,7 +345,7 @@ timer_remove(struct timer *t)
 }
 
 static void
-open_timers(long n)
+timers_open(long n)
 {
 	open_epoll();
 	heap = calloc((size_t)n, sizeof(*heap));
@@ -356,42 +358,22 @@ open_timers(long n)
 }
 
 static void
-timers(long n, bool arming)
+timer_start(long i)
 {
-	open_timers(n + TIMER_MORE);
-	for (long i = 0; i < n; i++)
-		timer_arm(i, TIMER_LATER() * 1000000);
-	for (int round = 0; round < 10; round++) {
-		clock_pause(!arming);
-		clock_start();
-		for (long i = 0; i < TIMER_MORE; i++)
-			timer_arm(n + i, TIMER_LATER() * 1000000);
-		clock_stop();
-		clock_pause(arming);
-		clock_start();
-		for (long i = 0; i < TIMER_MORE; i++)
-			timer_remove(&timer[n + i]);
-		clock_stop();
-	}
-	result(10 * TIMER_MORE, -1);
+	timer_arm(i, TIMER_LATER() * 1000000);
 }
 
-void
-load_timer_arm(long n)
+static void
+timer_stop(long i)
 {
-	timers(n, true);
+	timer_remove(&timer[i]);
 }
 
+/* By hand, there are no lists of timers. */
 void
 load_timer_arm_batch(long n)
 {
-	timers(n, true);
-}
-
-void
-load_timer_delete(long n)
-{
-	timers(n, false);
+	load_timer_arm(n);
 }
 
 void
@@ -401,7 +383,7 @@ load_timer_burst(long n)
 	uint64_t times;
 	long done = 0;
 
-	open_timers(n);
+	timers_open(n);
 	clock_start();
 	for (long i = 0; i < n; i++)
 		timer_arm(i, TIMER_SOON() * 1000);
@@ -448,7 +430,7 @@ look_at_events(int inotify, const int fd_of[], long n)
 }
 
 static void
-files(long n, int part)
+files(long n, enum part part)
 {
 	int *fds = calloc((size_t)n, sizeof(*fds)), *wds = calloc((size_t)n, sizeof(*wds));
 	int *fd_of = calloc((size_t)n + 1, sizeof(*fd_of));
@@ -459,7 +441,7 @@ files(long n, int part)
 	make_files(fds, (int)n);
 	open_epoll();
 	control(EPOLL_CTL_ADD, inotify, EPOLLIN);
-	clock_pause(part != 0);
+	clock_pause(part != ADDING);
 	clock_start();
 	for (long i = 0; i < n; i++) {
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[i]);
@@ -468,7 +450,7 @@ files(long n, int part)
 		fd_of[wds[i]] = fds[i];
 	}
 	clock_stop();
-	clock_pause(part != 1);
+	clock_pause(part != HAPPENING);
 	for (long first = 0; first < n; first += BATCH) {
 		long last = first + BATCH < n ? first + BATCH : n;
 
@@ -478,30 +460,12 @@ files(long n, int part)
 		look_at_events(inotify, fd_of, last - first);
 		clock_stop();
 	}
-	clock_pause(part != 2);
+	clock_pause(part != DELETING);
 	clock_start();
 	for (long i = 0; i < n; i++)
 		must(inotify_rm_watch(inotify, wds[i]), "inotify_rm_watch");
 	clock_stop();
 	result(n, -1);
-}
-
-void
-load_vnode_add(long n)
-{
-	files(n, 0);
-}
-
-void
-load_vnode_event(long n)
-{
-	files(n, 1);
-}
-
-void
-load_vnode_delete(long n)
-{
-	files(n, 2);
 }
 
 void
@@ -537,22 +501,6 @@ static void
 queue_once(void)
 {
 	close((int)must(epoll_create1(EPOLL_CLOEXEC), "epoll_create1"));
-}
-
-void
-load_queue_first(long n)
-{
-	result_of_children(n, queue_once);
-}
-
-void
-load_queue_more(long n)
-{
-	clock_start();
-	for (long i = 0; i < n; i++)
-		queue_once();
-	clock_stop();
-	result(n, -1);
 }
 
 const struct workload workloads[] = {

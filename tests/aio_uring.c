@@ -8,17 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static struct kevent
-end_of(int kq, const struct aiocb *cb)
-{
-	struct kevent event;
-
-	ck_assert_int_eq(collect(kq, &event, 1, LONG_MS), 1);
-	ck_assert_uint_eq(event.ident, (uintptr_t)cb);
-	ck_assert_int_eq(event.filter, EVFILT_AIO);
-	return event;
-}
-
 static void
 start(int (*function)(struct aiocb *), struct aiocb *cb, int kq, int fd, void *buf, size_t n)
 {
@@ -38,7 +27,7 @@ START_TEST(aio_uring__no_thread_waits_for_a_socket_or_a_pipe)
 		pair(kinds[i], fds[i]);
 		start(aio_read, &cb[i], kq, fds[i][0], &c[i], 1);
 	}
-	nap(20);
+	begins_to_wait();
 	ck_assert_int_eq(threads(), count);
 	for (int i = 0; i < 4; i++) {
 		put(fds[i][1], 1);
@@ -261,7 +250,7 @@ START_TEST(aio_uring__no_wait_is_interrupted)
 		start(aio_read, &cb, kq, fds[0], &c, 1);
 		pid = fork();
 		if (pid == 0) {
-			nap(30);
+			await_state(getppid(), 'S');
 			put(fds[1], 1);
 			_exit(0);
 		}
@@ -298,7 +287,7 @@ START_TEST(aio_uring__a_handler_interrupts_a_wait)
 	start(aio_read, &cb, kq, fds[0], &c, 1);
 	pid = fork();
 	if (pid == 0) {
-		nap(30);
+		await_state(getppid(), 'S');
 		_exit(kill(getppid(), SIGUSR1));
 	}
 	ck_assert_int_eq(kevent(kq, NULL, 0, &event, 1, &ts), -1);

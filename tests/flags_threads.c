@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define THREADS	4
@@ -16,6 +17,7 @@
 static int kq;
 static atomic_int delivered, wrong;
 static pthread_t thread[THREADS];
+static _Atomic int tid[THREADS];
 
 /* Counts what it is given until the end; reads nothing, changes nothing. */
 static void *
@@ -23,7 +25,7 @@ count_events(void *arg)
 {
 	struct kevent event;
 
-	(void)arg;
+	*(_Atomic int *)arg = (int)syscall(SYS_gettid);
 	while (kevent(kq, NULL, 0, &event, 1, NULL) == 1 && event.ident != END)
 		atomic_fetch_add(&delivered, 1);
 	return NULL;
@@ -35,8 +37,9 @@ threads_start(void)
 	kq = queue();
 	ck_assert_int_eq(change(kq, END, EVFILT_USER, EV_ADD, 0, 0, NULL), 0);
 	for (int i = 0; i < THREADS; i++)
-		ck_assert_int_eq(pthread_create(&thread[i], NULL, count_events, NULL), 0);
-	nap(20);
+		ck_assert_int_eq(pthread_create(&thread[i], NULL, count_events, &tid[i]), 0);
+	for (int i = 0; i < THREADS; i++)
+		await_sleep(&tid[i]);
 }
 
 static void

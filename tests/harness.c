@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #endif
 #include "harness.h"
+#include "thread.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -268,6 +269,16 @@ cpu_ns(void)
 }
 
 void
+asleep(int kq, int ms)
+{
+	struct kevent event;
+	int64_t used = cpu_ns();
+
+	ck_assert_int_eq(collect(kq, &event, 1, ms), 0);
+	ck_assert_int_lt(cpu_ns() - used, 100000000);
+}
+
+void
 nap(int ms)
 {
 	struct timespec ts = { ms / 1000, (ms % 1000) * 1000000L };
@@ -485,21 +496,22 @@ waiter_run(void *arg)
 	return NULL;
 }
 
-/* Whether a thread of this process sleeps: in kevent(), after its start. */
-static bool
-sleeps(int tid)
+void
+await_state(int tid, char state)
 {
-	char path[64], line[256];
-	const char *state;
-	FILE *stat;
+	for (int tries = 0; tries < 10000 && !thread_is(tid, state); tries++)
+		nap(1);
+}
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	stat = fopen(path, "r");
-	if (stat == NULL)
-		return true;	/* it has ended */
-	state = fgets(line, sizeof(line), stat) == NULL ? NULL : strrchr(line, ')');
-	fclose(stat);
-	return state != NULL && state[2] == 'S';
+void
+await_sleep(const _Atomic int *tid)
+{
+	for (int tries = 0; tries < 10000 && *tid == 0; tries++)
+		nap(1);
+	await_state(*tid, 'S');
+	/* It may have slept on its way there, and nothing tells in what. */
+	nap(5);
+	await_state(*tid, 'S');
 }
 
 void
@@ -509,9 +521,7 @@ waiter_start(struct waiter *w, int kq, int ms)
 	w->kq = kq;
 	w->ms = ms;
 	ck_assert_int_eq(pthread_create(&w->thread, NULL, waiter_run, w), 0);
-	for (int tries = 0; tries < 10000 && (w->tid == 0 || !sleeps(w->tid)); tries++)
-		nap(1);
-	nap(5);
+	await_sleep(&w->tid);
 }
 
 void

@@ -48,6 +48,9 @@ struct kevent event_of(int kq, uintptr_t ident, short filter);
 /* Fails if anything is ready now. */
 void	no_event(int kq);
 
+/* Fails if anything comes within ms milliseconds, or if to wait so long takes processor time. */
+void	asleep(int kq, int ms);
+
 /* Whether poll(2) says that fd is readable within ms milliseconds. */
 bool	readable(int fd, int ms);
 
@@ -63,7 +66,10 @@ int64_t	now_ns(void);
 /* The processor time that this process has used, in nanoseconds. */
 int64_t	cpu_ns(void);
 
-/* Sleeps: for what must not happen, never for what must. */
+/*
+ * Sleeps: for what must not happen, which nothing tells; where time is what is tested; and between two looks at what
+ * can only be looked at.  Never for what must happen: that is waited for.
+ */
 void	nap(int ms);
 
 /* Connected descriptors of every kind: what is written to fds[1] is read from fds[0]. */
@@ -87,6 +93,15 @@ void	pass(int from, int to, size_t n);
 /* Writes until there is no more room; reads until there is no more data; how many bytes. */
 size_t	fill(int fd);
 size_t	drain(int fd);
+
+/*
+ * Waits until a thread, or the first one of a process, is in a state as proc(5) calls it, or has ended: 'S' is
+ * asleep, 'T' stopped, 'Z' gone, though the process may go on.
+ */
+void	await_state(int tid, char state);
+
+/* Waits until a thread that is about to wait for something does so; its number is set by itself. */
+void	await_sleep(const _Atomic int *tid);
 
 /* A thread that waits in kevent() for one event; the start returns when it is likely asleep. */
 struct waiter {

@@ -203,11 +203,14 @@ cleaned_up(void *arg)
 	*(int *)arg = sigismember(&now, SIGUSR2) + 1;
 }
 
+static _Atomic int waiting;	/* which thread */
+
 static void *
 wait_for_ever(void *arg)
 {
 	struct kevent event;
 
+	waiting = (int)syscall(SYS_gettid);
 	pthread_cleanup_push(cleaned_up, arg);
 	kevent(kq, NULL, 0, &event, 1, NULL);
 	pthread_cleanup_pop(0);
@@ -225,7 +228,7 @@ START_TEST(kevent_eintr__cancelled_with_no_signal_blocked)
 	ck_assert_int_eq(pthread_create(&thread, NULL, wait_for_ever, &blocked), 0);
 	while (waits < 2)
 		nap(1);
-	nap(20);
+	await_sleep(&waiting);
 	pthread_cancel(thread);
 	pthread_join(thread, NULL);
 	when = NEVER;

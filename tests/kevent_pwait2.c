@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Linux before 5.11, or a sandbox, refuses epoll_pwait2(2): timeouts are as exact without. */
-#include "harness.h"
+#include "sandbox.h"
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,22 +11,6 @@
 
 static atomic_int stop;
 static int fds[2];
-
-/* From here on the system call fails with error, in this process. */
-static void
-refuse(unsigned int number, unsigned int error)
-{
-	struct sock_filter filter[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { .len = sizeof(filter) / sizeof(filter[0]), .filter = filter };
-
-	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-	ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
-}
 
 static void
 check_timeout(int kq, int64_t ns)
@@ -49,7 +30,7 @@ check_refused(unsigned int error)
 {
 	int kq = queue();
 
-	refuse(SYS_epoll_pwait2, error);
+	ck_assert(refuse_call(SYS_epoll_pwait2, error));
 	for (int64_t ns = 1; ns < 100 * MS; ns *= 7)
 		check_timeout(kq, ns);
 	ck_assert_int_eq(change(kq, 1, EVFILT_TIMER, EV_ADD | EV_ONESHOT, 0, 20, NULL), 0);
@@ -86,7 +67,7 @@ START_TEST(kevent_pwait2__what_goes_again_does_not_end_the_wait)
 	int kq = queue();
 	pthread_t thread;
 
-	refuse(SYS_epoll_pwait2, ENOSYS);
+	ck_assert(refuse_call(SYS_epoll_pwait2, ENOSYS));
 	pair(PAIR_UNIX, fds);
 	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, NOTE_LOWAT, 100, NULL), 0);
 	ck_assert_int_eq(pthread_create(&thread, NULL, write_and_read, NULL), 0);

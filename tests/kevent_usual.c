@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* The usual call. */
@@ -109,6 +110,7 @@ END_TEST
 struct sleeper {
 	pthread_t	thread;
 	int		kq, count, error, room;
+	_Atomic int	tid;
 	struct kevent	events[4];
 };
 
@@ -117,6 +119,7 @@ sleep_in_kevent(void *arg)
 {
 	struct sleeper *s = arg;
 
+	s->tid = (int)syscall(SYS_gettid);
 	s->count = usual(s->kq, s->events, s->room);
 	s->error = errno;
 	return NULL;
@@ -127,8 +130,9 @@ sleeper_start(struct sleeper *s, int kq, int room)
 {
 	s->kq = kq;
 	s->room = room;
+	s->tid = 0;
 	ck_assert_int_eq(pthread_create(&s->thread, NULL, sleep_in_kevent, s), 0);
-	nap(30);
+	await_sleep(&s->tid);
 }
 
 /* What wakes it: a descriptor, a change, a timer, a signal's handler, the end of the queue. */

@@ -4,6 +4,7 @@
  * vfork() and posix_spawn(); and of fork() in a signal handler.
  */
 #include "child.h"
+#include "sanitizer.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -21,11 +22,9 @@
 static pid_t
 bare_fork(void)
 {
-#if defined(__SANITIZE_THREAD__)
-	return fork();
-#else
+	if (THREAD_SANITIZER)
+		return fork();
 	return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
-#endif
 }
 
 static int kq, fds[2];

@@ -361,7 +361,7 @@ START_TEST(kqueue_close__pclose_removes_registrations)
 	pid_t child = fork();
 	if (child == 0) {
 		close(fd);
-		nap(50);
+		await_state(getppid(), 'S');
 		_exit(0);
 	}
 	close(copy);

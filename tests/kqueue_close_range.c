@@ -3,13 +3,10 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "harness.h"
+#include "sandbox.h"
 
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <stddef.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -19,22 +16,6 @@ int	close_range(unsigned int first, unsigned int last, int flags);
 void	closefrom(int first);
 
 static int kq, fds[2];
-
-/* From here on the system call fails with error, in this process. */
-static void
-refuse(unsigned int number, unsigned int error)
-{
-	struct sock_filter filter[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { .len = sizeof(filter) / sizeof(filter[0]), .filter = filter };
-
-	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-	ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
-}
 
 static void
 begin(void)
@@ -49,7 +30,7 @@ static void
 check_refused(int error)
 {
 	begin();
-	refuse(SYS_close_range, (unsigned int)error);
+	ck_assert(refuse_call(SYS_close_range, (unsigned int)error));
 	errno = 0;
 	ck_assert_int_eq(close_range((unsigned int)fds[0], ~0u, 0), -1);
 	ck_assert_int_eq(errno, error);
@@ -77,7 +58,7 @@ END_TEST
 START_TEST(kqueue_close_range__refused_it_leaves_the_queue)
 {
 	begin();
-	refuse(SYS_close_range, ENOSYS);
+	ck_assert(refuse_call(SYS_close_range, ENOSYS));
 	ck_assert_int_eq(close_range((unsigned int)kq, (unsigned int)kq, 0), -1);
 	put(fds[1], 1);
 	event_of(kq, (uintptr_t)fds[0], EVFILT_READ);
@@ -103,7 +84,7 @@ START_TEST(kqueue_close_range__closefrom_closes_all_the_same)
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	limit.rlim_cur = 500;
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	refuse(SYS_close_range, ENOSYS);
+	ck_assert(refuse_call(SYS_close_range, ENOSYS));
 	errno = EDOM;
 	closefrom(first);
 	ck_assert_int_eq(errno, EDOM);

@@ -6,7 +6,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "harness.h"
+#include "numbers.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -25,14 +25,7 @@ static void
 begin(void)
 {
 	pair(PAIR_UNIX, fds);
-	kq = queue();
-	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
-	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_WRITE, EV_ADD | EV_CLEAR | EV_DISABLE, 0, 0, NULL), 0);
-	ck_assert_int_eq(change(kq, 1, EVFILT_TIMER, EV_ADD, NOTE_SECONDS, 1000, NULL), 0);
-	ck_assert_int_eq(change(kq, 2, EVFILT_TIMER, EV_ADD, NOTE_ABSTIME | NOTE_SECONDS, INT32_MAX, NULL), 0);
-	ck_assert_int_eq(change(kq, SIGUSR1, EVFILT_SIGNAL, EV_ADD, 0, 0, NULL), 0);
-	ck_assert_int_eq(change(kq, (uintptr_t)getpid(), EVFILT_PROC, EV_ADD, NOTE_EXIT, 0, NULL), 0);
-	ck_assert_int_eq(change(kq, 1, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+	kq = full_queue(fds);
 }
 
 /* All of it works still. */
@@ -70,11 +63,8 @@ static bool
 is_hidden(int fd)
 {
 	static const char kind[] = "anon_inode:";
-	char path[64], target[64] = "";
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return fd != kq && readlink(path, target, sizeof(target) - 1) > 0 &&
-	    strncmp(target, kind, sizeof(kind) - 1) == 0;
+	return fd != kq && strncmp(kind_of(fd), kind, sizeof(kind) - 1) == 0;
 }
 
 static int
@@ -283,20 +273,11 @@ use_queue(void *arg)
 	return NULL;
 }
 
-static bool
-is_eventfd(int fd)
-{
-	char path[64], target[64] = "";
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return readlink(path, target, sizeof(target) - 1) > 0 && strstr(target, "eventfd") != NULL;
-}
-
 /* The process's own number moves again and again while threads ring by it. */
 START_TEST(kqueue_hidden__bell_moves_under_busy_threads)
 {
 	enum { THREADS = 3 };
-	int own[THREADS], file = open("/dev/null", O_RDWR), bell;
+	int own[THREADS], file = open("/dev/null", O_RDWR), at;
 	pthread_t thread[THREADS];
 
 	for (int i = 0; i < THREADS; i++) {
@@ -305,11 +286,9 @@ START_TEST(kqueue_hidden__bell_moves_under_busy_threads)
 		ck_assert_int_eq(pthread_create(&thread[i], NULL, use_queue, &own[i]), 0);
 	}
 	for (int round = 0; round < 200; round++) {
-		for (bell = 0; bell < 65536 && !is_eventfd(bell); bell++)
-			;
-		ck_assert_int_lt(bell, 65536);
-		ck_assert_int_eq(dup2(file, bell), bell);
-		ck_assert_int_eq(close(bell), 0);
+		at = bell();
+		ck_assert_int_eq(dup2(file, at), at);
+		ck_assert_int_eq(close(at), 0);
 	}
 	stop = true;
 	for (int i = 0; i < THREADS; i++) {
@@ -388,7 +367,6 @@ START_TEST(kqueue_hidden__epoll_moves_under_waiting_threads)
 	enum { THREADS = 3, ROUNDS = 2000 };
 	int own = queue(), file = open("/dev/null", O_RDWR), at = 0, n = 0;
 	pthread_t thread[THREADS];
-	char path[64], target[64];
 
 	ck_assert_int_eq(change(own, 1, EVFILT_TIMER, EV_ADD, NOTE_USECONDS, 100, NULL), 0);
 	for (int i = 0; i < THREADS; i++)
@@ -396,9 +374,7 @@ START_TEST(kqueue_hidden__epoll_moves_under_waiting_threads)
 	for (int round = 0; round < ROUNDS; round++) {
 		/* It moves to the lowest number that is free up there, and back. */
 		for (int fd = at == 0 ? 256 : at; fd < (at == 0 ? 65536 : at + 16); fd++) {
-			snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-			memset(target, 0, sizeof(target));
-			if (readlink(path, target, sizeof(target) - 1) <= 0 || strstr(target, "eventpoll") == NULL)
+			if (strstr(kind_of(fd), "eventpoll") == NULL)
 				continue;
 			if (at == 0)
 				at = fd - 8;

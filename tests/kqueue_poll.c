@@ -235,7 +235,7 @@ fire_later(void *arg)
 {
 	struct later *later = arg;
 
-	nap(20);
+	await_state(getpid(), 'S');
 	source_fire(later->source, later->kq);
 	return NULL;
 }

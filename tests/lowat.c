@@ -56,17 +56,6 @@ write_event(void)
 	return event_of(kq, (uintptr_t)fds[1], EVFILT_WRITE);
 }
 
-/* No event for a while, and no work either. */
-static void
-check_asleep(void)
-{
-	struct kevent event;
-	int64_t used = cpu_ns();
-
-	ck_assert_int_eq(collect(kq, &event, 1, 300), 0);
-	ck_assert_int_lt(cpu_ns() - used, 100000000);
-}
-
 START_TEST(lowat__read_below_the_mark_is_no_event)
 {
 	for (int i = 0; i < STREAMS; i++) {
@@ -91,7 +80,7 @@ START_TEST(lowat__read_below_the_mark_sleeps)
 		for (int j = 0; j < 2; j++) {
 			begin_reading(streams[i], flags[j], 10);
 			pass(fds[1], fds[0], 9);
-			check_asleep();
+			asleep(kq, 300);
 			end();
 		}
 }
@@ -202,7 +191,7 @@ START_TEST(lowat__mark_may_be_changed)
 	read_event();
 	ck_assert_int_eq(mark(kq, fds[0], EVFILT_READ, 0, 6), 0);
 	no_event(kq);
-	check_asleep();
+	asleep(kq, 300);
 	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
 	ck_assert_int_eq(read_event().data, 5);
 	end();
@@ -232,7 +221,7 @@ START_TEST(lowat__read_mark_leaves_write_alone)
 			event_of(kq, (uintptr_t)fds[0], EVFILT_WRITE);
 		fill(fds[0]);
 		no_event(kq);
-		check_asleep();
+		asleep(kq, 300);
 		pass(fds[1], fds[0], 5);
 		ck_assert_int_eq(read_event().data, 10);
 		end();
@@ -246,7 +235,7 @@ START_TEST(lowat__disabled_below_the_mark)
 	pass(fds[1], fds[0], 5);
 	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ENABLE, 0, 0, NULL), 0);
 	no_event(kq);
-	check_asleep();
+	asleep(kq, 300);
 	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_DISABLE, 0, 0, NULL), 0);
 	pass(fds[1], fds[0], 5);
 	no_event(kq);
@@ -277,7 +266,7 @@ START_TEST(lowat__write_below_the_mark_is_no_event)
 		ck_assert_int_ge(write_event().data, lowat);
 		fill(fds[1]);
 		no_event(kq);
-		check_asleep();
+		asleep(kq, 300);
 		drain(fds[0]);
 		ck_assert_int_ge(write_event().data, lowat);
 		end();
@@ -294,7 +283,7 @@ START_TEST(lowat__write_with_some_room_sleeps)
 	begin_writing(PAIR_PIPE, 0, lowat);
 	put(fds[1], (size_t)lowat + 8192);
 	no_event(kq);
-	check_asleep();
+	asleep(kq, 300);
 	waiter_start(&w, kq, -1);
 	drain(fds[0]);
 	waiter_join(&w);
@@ -330,7 +319,7 @@ START_TEST(lowat__write_mark_that_cannot_be_met_sleeps)
 	for (int i = 0; i < STREAMS; i++) {
 		begin_writing(streams[i], 0, INT64_MAX);
 		no_event(kq);
-		check_asleep();
+		asleep(kq, 300);
 		ck_assert_int_eq(mark(kq, fds[1], EVFILT_WRITE, EV_ADD, 1), 0);
 		write_event();
 		end();

@@ -2,10 +2,10 @@
 /* EVFILT_MEMORYSTATUS. */
 #include "harness.h"
 #include "pressure.h"
+#include "sandbox.h"
 
 #include <stdlib.h>
 
-#define NOBODY	65534
 #define NORMAL	NOTE_MEMORYSTATUS_PRESSURE_NORMAL
 #define WARN	NOTE_MEMORYSTATUS_PRESSURE_WARN
 #define CRITICAL NOTE_MEMORYSTATUS_PRESSURE_CRITICAL
@@ -56,7 +56,7 @@ START_TEST(memorystatus__ordinary_user)
 	if (pid == 0) {
 		int kq;
 
-		if (getuid() == 0 && (setgid(NOBODY) == -1 || setuid(NOBODY) == -1))
+		if (getuid() == 0 && !become_nobody())
 			_exit(1);
 		kq = queue();
 		ck_assert_int_eq(memorystatus(kq, 0, EV_ADD, ALL), have_triggers() ? 0 : ENOTSUP);

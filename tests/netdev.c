@@ -1,184 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* EVFILT_NETDEV, on a pair of interfaces in a network name space that each test makes. */
-#include "harness.h"
+#include "netdev.h"
 
 #include <fcntl.h>
 #include <linux/if_link.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
-#include <linux/veth.h>
 #include <net/if.h>
-#include <sched.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define ALL	(NOTE_LINKUP | NOTE_LINKDOWN | NOTE_LINKINV)
-#define NOBODY	65534
-
-/* A connection, by the way, needs both ends up: "here" has its carrier from "there". */
-static uintptr_t here, there;
-
-static int
-netdev(int kq, uintptr_t ident, unsigned flags, unsigned fflags)
-{
-	return change(kq, ident, EVFILT_NETDEV, (unsigned short)flags, fflags, 0, NULL);
-}
-
-/* What the kernel answers to a message: 0 or an errno. */
-static int
-ask_kernel(struct nlmsghdr *message)
-{
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	struct { struct nlmsghdr header; struct nlmsgerr error; char rest[512]; } answer;
-
-	ck_assert_int_ge(fd, 0);
-	message->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
-	ck_assert_int_eq(send(fd, message, message->nlmsg_len, 0), message->nlmsg_len);
-	memset(&answer, 0, sizeof(answer));
-	ck_assert_int_gt(recv(fd, &answer, sizeof(answer), 0), 0);
-	close(fd);
-	ck_assert_int_eq(answer.header.nlmsg_type, NLMSG_ERROR);
-	return -answer.error.error;
-}
-
-struct request {
-	struct nlmsghdr	header;
-	struct ifinfomsg info;
-	char		attributes[256];
-};
-
-static struct rtattr *
-add(struct request *r, unsigned short type, const void *data, size_t size)
-{
-	struct rtattr *a = (struct rtattr *)(void *)((char *)r + r->header.nlmsg_len);
-
-	a->rta_type = type;
-	a->rta_len = (unsigned short)RTA_LENGTH(size);
-	if (size > 0)
-		memcpy(RTA_DATA(a), data, size);
-	r->header.nlmsg_len += RTA_ALIGN(a->rta_len);
-	return a;
-}
-
-static void
-end(const struct request *r, struct rtattr *nest)
-{
-	nest->rta_len = (unsigned short)((const char *)r + r->header.nlmsg_len - (char *)nest);
-}
-
-static void
-request(struct request *r, unsigned short type, uintptr_t index)
-{
-	memset(r, 0, sizeof(*r));
-	r->header.nlmsg_type = type;
-	r->header.nlmsg_len = NLMSG_LENGTH(sizeof(r->info));
-	r->info.ifi_index = (int)index;
-}
-
-/* ip link add NAME [index INDEX] type veth peer name PEER */
-static int
-add_pair(const char *name, uintptr_t index, const char *peer)
-{
-	struct rtattr *info, *data, *other;
-	struct request r;
-
-	request(&r, RTM_NEWLINK, index);
-	r.header.nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
-	add(&r, IFLA_IFNAME, name, strlen(name) + 1);
-	info = add(&r, IFLA_LINKINFO, NULL, 0);
-	add(&r, IFLA_INFO_KIND, "veth", 5);
-	data = add(&r, IFLA_INFO_DATA, NULL, 0);
-	other = add(&r, VETH_INFO_PEER, NULL, 0);
-	r.header.nlmsg_len += (unsigned)sizeof(r.info);
-	add(&r, IFLA_IFNAME, peer, strlen(peer) + 1);
-	end(&r, other);
-	end(&r, data);
-	end(&r, info);
-	return ask_kernel(&r.header);
-}
-
-/* ip link del */
-static void
-delete(uintptr_t index)
-{
-	struct request r;
-
-	request(&r, RTM_DELLINK, index);
-	ck_assert_int_eq(ask_kernel(&r.header), 0);
-}
-
-/* ip link set mtu */
-static void
-set_mtu(uintptr_t index, unsigned mtu)
-{
-	struct request r;
-
-	request(&r, RTM_NEWLINK, index);
-	add(&r, IFLA_MTU, &mtu, sizeof(mtu));
-	ck_assert_int_eq(ask_kernel(&r.header), 0);
-}
-
-/* ip link set up or down */
-static void
-set(uintptr_t index, bool up)
-{
-	struct request r;
-
-	request(&r, RTM_NEWLINK, index);
-	r.info.ifi_flags = up ? IFF_UP : 0;
-	r.info.ifi_change = IFF_UP;
-	ck_assert_int_eq(ask_kernel(&r.header), 0);
-}
-
-static bool
-enter_namespace(void)
-{
-	if (unshare(CLONE_NEWNET) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0)
-		return true;
-	fprintf(stderr, "skipped: no network name space: it takes root or a user name space\n");
-	return false;
-}
-
-/* A name space with two interfaces, neither up; false: this cannot be tested. */
-static bool
-begin(void)
-{
-	int error;
-
-	if (!enter_namespace())
-		return false;
-	error = add_pair("here", 0, "there");
-	if (error == EOPNOTSUPP || error == EPERM) {
-		fprintf(stderr, "skipped: this kernel has no veth\n");
-		return false;
-	}
-	ck_assert_int_eq(error, 0);
-	here = if_nametoindex("here");
-	there = if_nametoindex("there");
-	ck_assert_uint_ne(here, 0);
-	ck_assert_uint_ne(there, 0);
-	return true;
-}
-
-/* The events of one interface until its state is now: all its notes. */
-static unsigned
-notes_until(int kq, uintptr_t index, int64_t now)
-{
-	struct kevent event;
-	unsigned notes = 0;
-
-	do {
-		event = event_of(kq, index, EVFILT_NETDEV);
-		ck_assert_uint_eq(event.flags & ~(EV_EOF | EV_ONESHOT), EV_CLEAR);
-		notes |= event.fflags;
-	} while (event.data != now);
-	return notes;
-}
 
 START_TEST(netdev__up_and_down)
 {
@@ -187,9 +18,7 @@ START_TEST(netdev__up_and_down)
 
 	if (!begin())
 		return;
-	kq = queue();
-	set(here, true);
-	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	kq = watch_here();
 	no_event(kq);
 	ck_assert(!readable(kq, 0));
 	set(there, true);
@@ -216,9 +45,7 @@ START_TEST(netdev__a_waiter_wakes)
 
 	if (!begin())
 		return;
-	kq = queue();
-	set(here, true);
-	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	kq = watch_here();
 	waiter_start(&w, kq, -1);
 	set(there, true);
 	waiter_join(&w);
@@ -342,9 +169,7 @@ START_TEST(netdev__states_since_the_last_event)
 
 	if (!begin())
 		return;
-	kq = queue();
-	set(here, true);
-	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
+	kq = watch_here();
 	set(there, true);
 	set(there, false);
 	set(there, true);
@@ -463,7 +288,7 @@ START_TEST(netdev__each_registration_by_itself)
 	set(there, true);
 	set(there, false);
 	set(there, true);
-	nap(1500);
+	nap(1500);	/* as above: all of it is told by then */
 	EV_SET(&kev, here, EVFILT_NETDEV, EV_ADD | EV_UDATA_SPECIFIC | EV_ONESHOT, ALL, 0, &marks[1]);
 	ck_assert_int_eq(kevent(kq, &kev, 1, NULL, 0, NULL), 0);
 	n = collect(kq, events, 4, 1000);
@@ -471,7 +296,7 @@ START_TEST(netdev__each_registration_by_itself)
 	ck_assert_ptr_eq(events[0].udata, &marks[0]);
 	ck_assert_uint_eq(events[0].fflags & NOTE_LINKUP, NOTE_LINKUP);
 	set(there, false);
-	nap(1500);
+	nap(1500);	/* the same */
 	n = collect(kq, events, 4, 1000);
 	ck_assert_int_eq(n, 2);
 	set(there, true);
@@ -535,198 +360,6 @@ START_TEST(netdev__more_than_can_be_queued)
 }
 END_TEST
 
-/* What goes away goes from this name space. */
-START_TEST(netdev__moved_to_another_name_space)
-{
-	struct kevent event;
-	struct request r;
-	int kq, go[2], pid;
-
-	if (!begin())
-		return;
-	kq = queue();
-	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
-	pair(PAIR_UNIX, go);
-	pid = fork();
-	ck_assert_int_ne(pid, -1);
-	if (pid == 0) {
-		if (unshare(CLONE_NEWNET) == -1)
-			_exit(1);
-		put(go[1], 1);
-		get(go[1], 1);
-		_exit(0);
-	}
-	get(go[0], 1);
-	request(&r, RTM_NEWLINK, here);
-	add(&r, IFLA_NET_NS_PID, &pid, sizeof(pid));
-	ck_assert_int_eq(ask_kernel(&r.header), 0);
-	event = event_of(kq, here, EVFILT_NETDEV);
-	ck_assert_int_eq(event.data, NOTE_LINKINV);
-	ck_assert_uint_eq(event.flags & EV_EOF, EV_EOF);
-	put(go[0], 1);
-	waitpid(pid, NULL, 0);
-	close_pair(go);
-	close(kq);
-}
-END_TEST
-
-/* A queue stays in the name space where it began, until its last registration goes. */
-START_TEST(netdev__name_space_of_the_first)
-{
-	int kq;
-
-	if (!begin())
-		return;
-	kq = queue();
-	set(here, true);
-	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
-	ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
-	ck_assert_int_eq(netdev(kq, there, EV_ADD, ALL), 0);
-	ck_assert_int_eq(netdev(kq, here, EV_DELETE, 0), 0);
-	ck_assert_int_eq(netdev(kq, there, EV_DELETE, 0), 0);
-	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), ENXIO);
-	ck_assert_int_eq(netdev(kq, 1, EV_ADD, ALL), 0);
-	set(1, true);
-	ck_assert_uint_eq(notes_until(kq, 1, NOTE_LINKUP), NOTE_LINKUP);
-	close(kq);
-}
-END_TEST
-
-/* Others may send to a netlink socket, but they are not the kernel. */
-START_TEST(netdev__only_the_kernel_is_heard)
-{
-	struct sockaddr_nl to = { .nl_family = AF_NETLINK };
-	struct request r;
-	int kq, fd;
-
-	if (!begin())
-		return;
-	kq = queue();
-	set(here, true);
-	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
-	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	ck_assert_int_ge(fd, 0);
-	request(&r, RTM_DELLINK, here);
-	/* The first socket of a process has its number as its address. */
-	to.nl_pid = (unsigned)getpid();
-	ck_assert_int_eq(sendto(fd, &r, r.header.nlmsg_len, 0, (struct sockaddr *)&to,
-	    sizeof(to)), r.header.nlmsg_len);
-	close(fd);
-	no_event(kq);
-	ck_assert(!readable(kq, 0));
-	close(kq);
-}
-END_TEST
-
-/* Takes every number at which the library has a descriptor of its own. */
-static void
-take_numbers(bool take)
-{
-	int file = open("/dev/null", O_RDWR | O_CLOEXEC);
-	static bool taken[8192];
-	char path[64], target[64];
-
-	for (int fd = 256; fd < 8192; fd++) {
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		if (take && !taken[fd] && readlink(path, target, sizeof(target)) > 0) {
-			ck_assert_int_eq(dup3(file, fd, O_CLOEXEC), fd);
-			taken[fd] = true;
-		} else if (!take && taken[fd]) {
-			ck_assert_int_eq(close(fd), 0);
-		}
-	}
-	close(file);
-}
-
-START_TEST(netdev__moved_descriptors)
-{
-	int kq;
-
-	if (!begin())
-		return;
-	kq = queue();
-	set(here, true);
-	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
-	take_numbers(true);
-	set(there, true);
-	ck_assert_uint_eq(notes_until(kq, here, NOTE_LINKUP), NOTE_LINKUP);
-	/* Disabled, an event may show once, but not stay. */
-	ck_assert_int_eq(netdev(kq, here, EV_DISABLE, 0), 0);
-	set(there, false);
-	nap(50);
-	no_event(kq);
-	ck_assert(!readable(kq, 0));
-	ck_assert_int_eq(netdev(kq, here, EV_ENABLE, 0), 0);
-	ck_assert_uint_eq(notes_until(kq, here, NOTE_LINKDOWN), NOTE_LINKDOWN);
-	take_numbers(false);
-	close(kq);
-}
-END_TEST
-
-static void
-child_knows_nothing(int kq)
-{
-	int own;
-
-	if (change(kq, here, EVFILT_NETDEV, EV_ADD, ALL, 0, NULL) != EBADF)
-		_exit(1);
-	own = kqueue();
-	if (own == -1 || change(own, here, EVFILT_NETDEV, EV_ADD, ALL, 0, NULL) != 0)
-		_exit(2);
-	close(own);
-	_exit(0);
-}
-
-START_TEST(netdev__forked_child)
-{
-	int kq, status;
-	pid_t pid;
-
-	if (!begin())
-		return;
-	kq = queue();
-	set(here, true);
-	ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
-	pid = fork();
-	ck_assert_int_ne(pid, -1);
-	if (pid == 0)
-		child_knows_nothing(kq);
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
-	set(there, true);
-	ck_assert_uint_eq(notes_until(kq, here, NOTE_LINKUP), NOTE_LINKUP);
-	close(kq);
-}
-END_TEST
-
-START_TEST(netdev__ordinary_user)
-{
-	int kq, status, go[2];
-	pid_t pid;
-
-	if (!begin() || getuid() != 0)
-		return;		/* then every other test was one */
-	set(here, true);
-	pair(PAIR_UNIX, go);
-	pid = fork();
-	ck_assert_int_ne(pid, -1);
-	if (pid == 0) {
-		if (setgid(NOBODY) == -1 || setuid(NOBODY) == -1)
-			_exit(1);
-		kq = queue();
-		ck_assert_int_eq(netdev(kq, here, EV_ADD, ALL), 0);
-		put(go[1], 1);
-		ck_assert_uint_eq(notes_until(kq, here, NOTE_LINKUP), NOTE_LINKUP);
-		_exit(0);
-	}
-	get(go[0], 1);
-	set(there, true);
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
-	close_pair(go);
-}
-END_TEST
-
 HARNESS_MAIN("netdev",
     netdev__up_and_down,
     netdev__a_waiter_wakes,
@@ -740,10 +373,4 @@ HARNESS_MAIN("netdev",
     netdev__disabled,
     netdev__each_registration_by_itself,
     netdev__no_such_interface,
-    netdev__more_than_can_be_queued,
-    netdev__moved_to_another_name_space,
-    netdev__name_space_of_the_first,
-    netdev__only_the_kernel_is_heard,
-    netdev__moved_descriptors,
-    netdev__forked_child,
-    netdev__ordinary_user)
+    netdev__more_than_can_be_queued)

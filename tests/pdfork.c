@@ -1,33 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* pdfork(), pdgetpid() and pdkill(). */
-#include "harness.h"
+#include "procdesc.h"
 
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/procdesc.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static pid_t
-pdfork_of(int *fd, int flags)
-{
-	pid_t pid = pdfork(fd, flags);
-
-	ck_assert_msg(pid != -1, "pdfork: %s", strerror(errno));
-	return pid;
-}
-
-static void
-reap(pid_t pid, int status)
-{
-	int got;
-
-	ck_assert_int_eq(waitpid(pid, &got, 0), pid);
-	ck_assert_int_eq(got, status);
-}
 
 static void
 refused(int *fdp, int flags, int error)

@@ -49,7 +49,7 @@ pressure_write(const char *directory, const char *name, const char *text)
 static inline void
 pressure_remove(struct pressure *p)
 {
-	/* Who was in it may take a moment to be gone. */
+	/* Who was in it may take a moment to be gone, of which version 1 of the groups tells nobody. */
 	for (int tries = 0; rmdir(p->group) == -1 && tries < 100; tries++)
 		usleep(20000);
 	for (int tries = 0; strcmp(p->limit, p->group) != 0 && rmdir(p->limit) == -1 && tries < 100; tries++)

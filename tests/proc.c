@@ -59,13 +59,7 @@ kill_and_reap(pid_t pid)
 static void
 check_end(int kq, pid_t pid, int status)
 {
-	struct kevent event = event_of(kq, (uintptr_t)pid, EVFILT_PROC);
-
-	ck_assert_uint_eq(event.fflags, NOTE_EXIT);
-	ck_assert_uint_eq(event.flags, EV_EOF | EV_ONESHOT | EV_CLEAR);
-	ck_assert_int_eq(event.data, status);
-	ck_assert(!there(kq, pid));
-	no_event(kq);
+	told_end(kq, pid, status);
 	ck_assert_int_eq(reap(pid), status);
 }
 
@@ -233,25 +227,30 @@ END_TEST
 static void *
 thread_that_ends_the_process(void *arg)
 {
-	nap(50);
-	_exit(*(int *)arg);
+	get(*(int *)arg, 1);
+	_exit(9);
 }
 
 START_TEST(proc__process_ends_with_its_last_thread)
 {
-	int code = 9, kq = queue();
-	pid_t pid = fork();
+	int go[2], kq = queue();
+	pid_t pid;
 
-	if (pid == 0) {
+	pair(PAIR_PIPE, go);
+	if ((pid = fork()) == 0) {
 		pthread_t thread;
 
-		if (pthread_create(&thread, NULL, thread_that_ends_the_process, &code) != 0)
+		if (pthread_create(&thread, NULL, thread_that_ends_the_process, &go[0]) != 0)
 			_exit(1);
 		/* The first thread alone: pthread_exit() would unwind the test, too. */
 		syscall(SYS_exit, 5);
 	}
 	watch(kq, pid);
+	await_state(pid, 'Z');
+	no_event(kq);
+	put(go[1], 1);
 	check_end(kq, pid, W_EXITCODE(9, 0));
+	close_pair(go);
 	close(kq);
 }
 END_TEST

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #endif
 #include "proc.h"
+#include "sandbox.h"
 
 #include <linux/filter.h>
 #include <linux/netlink.h>
@@ -16,8 +17,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define NOBODY 65534
 
 static void
 watch(int kq, pid_t pid)
@@ -118,7 +117,7 @@ START_TEST(proc_foreign__ordinary_user)
 	if (pid == 0) {
 		int kq;
 
-		if (setgid(NOBODY) == -1 || setuid(NOBODY) == -1)
+		if (!become_nobody())
 			_exit(1);
 		check_grandchild(false);
 		kq = queue();
@@ -148,7 +147,7 @@ static void *
 thread_that_ends_the_process(void *arg)
 {
 	get(*(int *)arg, 1);
-	nap(20);	/* after the first has gone */
+	await_state(getpid(), 'Z');	/* after the first has gone */
 	_exit(6);
 }
 
@@ -195,7 +194,7 @@ check_strangers(void (*watcher)(int kq, pid_t pid, int status, int go), int each
 		if (user == 0) {
 			int kq;
 
-			if (setgid(NOBODY) == -1 || setuid(NOBODY) == -1)
+			if (!become_nobody())
 				_exit(1);
 			kq = queue();
 			if (connected(kq))
@@ -211,18 +210,6 @@ check_strangers(void (*watcher)(int kq, pid_t pid, int status, int go), int each
 	}
 }
 
-static void
-check_end(int kq, pid_t pid, int status)
-{
-	struct kevent event = event_of(kq, (uintptr_t)pid, EVFILT_PROC);
-
-	ck_assert_uint_eq(event.fflags, NOTE_EXIT);
-	ck_assert_uint_eq(event.flags, EV_EOF | EV_ONESHOT | EV_CLEAR);
-	ck_assert_int_eq(event.data, status);
-	no_event(kq);
-	ck_assert_int_eq(proc(kq, pid, EV_DELETE, 0), ENOENT);
-}
-
 /* The waiter wakes with the first word of it, which comes before the status. */
 static void
 wait_for_it(int kq, pid_t pid, int status, int go)
@@ -230,7 +217,7 @@ wait_for_it(int kq, pid_t pid, int status, int go)
 	watch(kq, pid);
 	no_event(kq);
 	put(go, 1);
-	check_end(kq, pid, status);
+	told_end(kq, pid, status);
 }
 
 START_TEST(proc_foreign__status_of_a_stranger)
@@ -245,7 +232,7 @@ look_later(int kq, pid_t pid, int status, int go)
 	watch(kq, pid);
 	put(go, 1);
 	nap(50);
-	check_end(kq, pid, status);
+	told_end(kq, pid, status);
 }
 
 START_TEST(proc_foreign__status_of_a_stranger_seen_later)
@@ -264,7 +251,7 @@ enable_later(int kq, pid_t pid, int status, int go)
 	no_event(kq);
 	ck_assert(!readable(kq, 0));
 	ck_assert_int_eq(proc(kq, pid, EV_ENABLE, 0), 0);
-	check_end(kq, pid, status);
+	told_end(kq, pid, status);
 }
 
 START_TEST(proc_foreign__status_of_a_stranger_while_disabled)
@@ -282,7 +269,7 @@ ask_later(int kq, pid_t pid, int status, int go)
 	ck_assert_int_eq(proc(kq, pid, EV_ADD, NOTE_EXIT | NOTE_TRACK), 0);
 	ck_assert_int_eq(proc(kq, pid, EV_ADD, NOTE_EXIT), 0);
 	put(go, 1);
-	check_end(kq, pid, status);
+	told_end(kq, pid, status);
 }
 
 START_TEST(proc_foreign__status_of_a_stranger_asked_for_later)
@@ -307,7 +294,7 @@ sleep_well(int kq, pid_t pid, int status, int go)
 		ck_assert(!readable(kq, 0));
 	}
 	put(go, 1);
-	check_end(kq, pid, status);
+	told_end(kq, pid, status);
 }
 
 START_TEST(proc_foreign__only_the_stranger_wakes)
@@ -328,7 +315,7 @@ leave_nothing(int kq, pid_t pid, int status, int go)
 	ck_assert_int_eq(open_descriptors(), before);
 	watch(kq, pid);
 	put(go, 1);
-	check_end(kq, pid, status);
+	told_end(kq, pid, status);
 	/* But for the timer, if there was need of one. */
 	ck_assert_int_le(open_descriptors(), before + 1);
 }
@@ -368,11 +355,11 @@ hear_nothing(int kq, pid_t pid, int status, int go)
 	watch(kq, pid);
 	silence();
 	put(go, 1);
-	check_end(kq, pid, 0);
+	told_end(kq, pid, 0);
 	/* A zombie now: nobody will say, so nothing is waited for. */
 	watch(kq, pid);
 	ck_assert(readable(kq, 0));
-	check_end(kq, pid, 0);
+	told_end(kq, pid, 0);
 }
 
 START_TEST(proc_foreign__status_that_never_comes)
@@ -404,7 +391,7 @@ change_meanwhile(int kq, pid_t pid, int status, int go)
 		nap(50);
 		no_event(kq);
 		ck_assert_int_eq(proc(kq, pid, EV_ENABLE, 0), 0);
-		check_end(kq, pid, 0);
+		told_end(kq, pid, 0);
 		break;
 	default:
 		/* The library asks anew, and may hear. */
@@ -441,13 +428,13 @@ START_TEST(proc_foreign__no_connector)
 
 		if (unshare(CLONE_NEWNET) == -1)
 			fprintf(stderr, "skipped: no other name space\n");
-		else if (setgid(NOBODY) == 0 && setuid(NOBODY) == 0) {
+		else if (become_nobody()) {
 			kq = queue();
 			before = open_descriptors();
 			watch(kq, pid);
 			ck_assert_int_eq(open_descriptors(), before + 1);
 			put(go[0], 1);
-			check_end(kq, pid, 0);
+			told_end(kq, pid, 0);
 			ck_assert_int_eq(open_descriptors(), before);
 			close(kq);
 			_exit(0);
@@ -472,14 +459,14 @@ START_TEST(proc_foreign__not_dumpable)
 	if ((pid = fork()) == 0) {
 		int kq;
 
-		if (setgid(NOBODY) == -1 || setuid(NOBODY) == -1 || prctl(PR_SET_DUMPABLE, 0) == -1)
+		if (!become_nobody() || prctl(PR_SET_DUMPABLE, 0) == -1)
 			_exit(1);
 		kq = queue();
 		family_start(&f);
 		if (connected(kq)) {
 			watch(kq, f.grandchild);
 			kill(f.grandchild, SIGUSR2);
-			check_end(kq, f.grandchild, SIGUSR2);
+			told_end(kq, f.grandchild, SIGUSR2);
 		} else {
 			kill(f.grandchild, SIGUSR2);
 		}
@@ -512,7 +499,7 @@ START_TEST(proc_foreign__many_strangers)
 	if ((user = fork()) == 0) {
 		int kq;
 
-		if (setgid(NOBODY) == -1 || setuid(NOBODY) == -1)
+		if (!become_nobody())
 			_exit(1);
 		kq = queue();
 		for (int i = 0; i < N; i++)

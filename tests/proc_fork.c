@@ -3,129 +3,18 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "proc.h"
+#include "proc_fork.h"
 
-#include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define NOBODY 65534
-
-/* Whether the kernel tells us of forks. */
-static bool
-connected(void)
-{
-	int kq = queue(), error = proc(kq, getpid(), EV_ADD, NOTE_FORK);
-
-	close(kq);
-	ck_assert(error == 0 || error == ENOTSUP);
-	if (error != 0)
-		fprintf(stderr, "skipped: the process connector does not answer here\n");
-	return error == 0;
-}
-
-static void
-watch(int kq, pid_t pid, unsigned int fflags)
-{
-	ck_assert_int_eq(proc(kq, pid, EV_ADD, fflags), 0);
-}
-
-/* A child of this process that came and went. */
-static void
-fork_once(void)
-{
-	pid_t pid = fork();
-
-	ck_assert_int_ne(pid, -1);
-	if (pid == 0)
-		_exit(0);
-	reap(pid);
-}
-
-static void
-check(int kq, pid_t pid, unsigned int fflags, unsigned int flags, int64_t data)
-{
-	struct kevent event = event_of(kq, (uintptr_t)pid, EVFILT_PROC);
-
-	ck_assert_uint_eq(event.fflags, fflags);
-	ck_assert_uint_eq(event.flags, flags);
-	ck_assert_int_eq(event.data, data);
-	no_event(kq);
-}
-
-/* A child that does what it is told, letter by letter: fork, exec, ... */
-struct servant {
-	pid_t	pid;
-	int	talk[2];
-};
-
-static void
-servant_work(struct servant *s)
-{
-	char order;
-
-	for (;;) {
-		if (read(s->talk[1], &order, 1) != 1)
-			_exit(0);
-		if (order == 'f')
-			fork_once();
-		if (order == 'e')
-			execl("/bin/sh", "sh", "-c", "echo x >&0; read x; exit 5", (char *)NULL);
-		if (order == 'q')
-			_exit(7);
-		put(s->talk[1], 1);
-	}
-}
-
-static void
-servant_start(struct servant *s)
-{
-	pair(PAIR_UNIX, s->talk);
-	s->pid = fork();
-	ck_assert_int_ne(s->pid, -1);
-	if (s->pid == 0) {
-		close(s->talk[0]);
-		dup2(s->talk[1], 0);
-		servant_work(s);
-	}
-}
-
-static void
-servant_tell(struct servant *s, char order)
-{
-	ck_assert_int_eq(write(s->talk[0], &order, 1), 1);
-}
-
-/* It says when it is done, which for 'e' the new program does. */
-static void
-servant_do(struct servant *s, char order)
-{
-	char line[2];
-
-	servant_tell(s, order);
-	ck_assert_int_eq(read(s->talk[0], line, order == 'e' ? 2 : 1), order == 'e' ? 2 : 1);
-}
-
-static int
-servant_end(struct servant *s)
-{
-	int status;
-
-	close_pair(s->talk);
-	kill(s->pid, SIGKILL);
-	ck_assert_int_eq(waitpid(s->pid, &status, 0), s->pid);
-	return status;
-}
 
 START_TEST(proc_fork__each_fork)
 {
 	struct servant s;
 	int kq = queue();
 
-	if (!connected())
+	if (!connector_tells(NOTE_FORK))
 		goto close;
 	servant_start(&s);
 	watch(kq, s.pid, NOTE_FORK);
@@ -153,7 +42,7 @@ START_TEST(proc_fork__own_forks)
 {
 	int kq = queue();
 
-	if (connected()) {
+	if (connector_tells(NOTE_FORK)) {
 		watch(kq, getpid(), NOTE_FORK);
 		no_event(kq);
 		fork_once();
@@ -174,7 +63,7 @@ START_TEST(proc_fork__thread_is_no_fork)
 	pthread_t thread;
 	int kq = queue();
 
-	if (connected()) {
+	if (connector_tells(NOTE_FORK)) {
 		watch(kq, getpid(), NOTE_FORK);
 		for (int i = 0; i < 10; i++) {
 			ck_assert_int_eq(pthread_create(&thread, NULL, thread_main, NULL), 0);
@@ -192,7 +81,7 @@ START_TEST(proc_fork__exec)
 	struct servant s;
 	int kq = queue();
 
-	if (!connected())
+	if (!connector_tells(NOTE_FORK))
 		goto close;
 	servant_start(&s);
 	watch(kq, s.pid, NOTE_EXEC);
@@ -211,7 +100,7 @@ START_TEST(proc_fork__all_in_one)
 	struct servant s;
 	int kq = queue();
 
-	if (!connected())
+	if (!connector_tells(NOTE_FORK))
 		goto close;
 	servant_start(&s);
 	watch(kq, s.pid, NOTE_FORK | NOTE_EXEC | NOTE_EXIT);
@@ -241,7 +130,7 @@ START_TEST(proc_fork__end_not_asked_for)
 	struct servant s;
 	int kq = queue();
 
-	if (!connected())
+	if (!connector_tells(NOTE_FORK))
 		goto close;
 	servant_start(&s);
 	watch(kq, s.pid, NOTE_FORK);
@@ -269,7 +158,7 @@ START_TEST(proc_fork__disabled_keeps_recording)
 	struct servant s;
 	int kq = queue();
 
-	if (!connected())
+	if (!connector_tells(NOTE_FORK))
 		goto close;
 	servant_start(&s);
 	ck_assert_int_eq(proc(kq, s.pid, EV_ADD | EV_DISABLE, NOTE_FORK), 0);
@@ -304,7 +193,7 @@ START_TEST(proc_fork__notes_asked_for_later)
 	struct servant s;
 	int kq = queue();
 
-	if (!connected())
+	if (!connector_tells(NOTE_FORK))
 		goto close;
 	servant_start(&s);
 	watch(kq, s.pid, NOTE_EXIT);
@@ -338,7 +227,7 @@ START_TEST(proc_fork__what_was_before_is_no_event)
 	struct servant s;
 	int kq = queue();
 
-	if (!connected())
+	if (!connector_tells(NOTE_FORK))
 		goto close;
 	servant_start(&s);
 	/* A queue that is told of every process. */
@@ -354,38 +243,12 @@ close:
 }
 END_TEST
 
-START_TEST(proc_fork__others_wake_nobody)
-{
-	struct servant s[2];
-	int kq = queue();
-
-	if (!connected())
-		goto close;
-	for (int i = 0; i < 2; i++)
-		servant_start(&s[i]);
-	watch(kq, s[0].pid, NOTE_FORK | NOTE_EXEC | NOTE_EXIT);
-	for (int i = 0; i < 10; i++) {
-		servant_do(&s[1], 'f');
-		fork_once();
-		ck_assert(!readable(kq, 0));
-	}
-	servant_do(&s[1], 'e');
-	ck_assert(!readable(kq, 0));
-	no_event(kq);
-	for (int i = 0; i < 2; i++)
-		servant_end(&s[i]);
-	check(kq, s[0].pid, NOTE_EXIT, EV_CLEAR | EV_EOF | EV_ONESHOT, SIGKILL);
-close:
-	close(kq);
-}
-END_TEST
-
 START_TEST(proc_fork__two_queues)
 {
 	int kq[2] = { queue(), queue() };
 	struct servant s;
 
-	if (!connected())
+	if (!connector_tells(NOTE_FORK))
 		goto close;
 	servant_start(&s);
 	for (int i = 0; i < 2; i++)
@@ -406,7 +269,7 @@ START_TEST(proc_fork__waiting_thread_is_told)
 	struct waiter w;
 	int kq = queue();
 
-	if (!connected())
+	if (!connector_tells(NOTE_FORK))
 		goto close;
 	servant_start(&s);
 	waiter_start(&w, kq, HARNESS_TIMEOUT * 500);
@@ -427,7 +290,7 @@ START_TEST(proc_fork__several_registrations_of_one)
 	int tags[3], kq = queue(), seen = 0;
 	struct servant s;
 
-	if (!connected())
+	if (!connector_tells(NOTE_FORK))
 		goto close;
 	servant_start(&s);
 	for (int i = 0; i < 3; i++)
@@ -457,7 +320,7 @@ START_TEST(proc_fork__a_thousand_processes)
 	static struct kevent events[N];
 	int kq = queue(), go[2], got = 0;
 
-	if (!connected())
+	if (!connector_tells(NOTE_FORK))
 		goto close;
 	pair(PAIR_PIPE, go);
 	for (int i = 0; i < N; i++) {
@@ -487,134 +350,6 @@ close:
 }
 END_TEST
 
-START_TEST(proc_fork__fork_child_has_nothing_of_it)
-{
-	int kq = queue();
-	pid_t pid;
-
-	if (!connected())
-		goto close;
-	watch(kq, getpid(), NOTE_FORK);
-	pid = fork();
-	if (pid == 0) {
-		int own;
-
-		ck_assert_int_eq(proc(kq, getpid(), EV_ADD, NOTE_FORK), EBADF);
-		own = queue();
-		watch(own, getpid(), NOTE_FORK);
-		fork_once();
-		check(own, getpid(), NOTE_FORK, EV_CLEAR, 0);
-		close(own);
-		_exit(0);
-	}
-	ck_assert_int_eq(reap(pid), 0);
-	check(kq, getpid(), NOTE_FORK, EV_CLEAR, 0);
-	/* And it goes on. */
-	fork_once();
-	check(kq, getpid(), NOTE_FORK, EV_CLEAR, 0);
-close:
-	close(kq);
-}
-END_TEST
-
-/* Whether all works for an ordinary user, who is asked by a child. */
-START_TEST(proc_fork__ordinary_user)
-{
-	pid_t pid;
-
-	if (getuid() != 0 || !connected())
-		return;		/* then every other test was one */
-	pid = fork();
-	if (pid == 0) {
-		struct servant s;
-		int kq;
-
-		if (setgid(NOBODY) == -1 || setuid(NOBODY) == -1)
-			_exit(1);
-		if (!connected())
-			_exit(0);
-		kq = queue();
-		servant_start(&s);
-		watch(kq, s.pid, NOTE_FORK | NOTE_EXEC | NOTE_EXIT);
-		servant_do(&s, 'f');
-		check(kq, s.pid, NOTE_FORK, EV_CLEAR, 0);
-		servant_do(&s, 'e');
-		check(kq, s.pid, NOTE_EXEC, EV_CLEAR, 0);
-		servant_tell(&s, '\n');
-		check(kq, s.pid, NOTE_EXIT, EV_CLEAR | EV_EOF | EV_ONESHOT, W_EXITCODE(5, 0));
-		servant_end(&s);
-		_exit(0);
-	}
-	ck_assert_int_eq(reap(pid), 0);
-}
-END_TEST
-
-/* In a child with name spaces of its own, of which the connector does not speak. */
-static void
-check_apart(int spaces)
-{
-	unsigned int notes[] = { NOTE_FORK, NOTE_EXEC, NOTE_TRACK };
-	pid_t pid = fork(), inner;
-	int kq;
-
-	ck_assert_int_ne(pid, -1);
-	if (pid > 0) {
-		ck_assert_int_eq(reap(pid), 0);
-		return;
-	}
-	if (unshare(spaces) == -1) {
-		fprintf(stderr, "skipped: unshare(%#x): %s\n", (unsigned)spaces, strerror(errno));
-		_exit(0);
-	}
-	if ((spaces & CLONE_NEWPID) != 0 && (inner = fork()) != 0)
-		_exit(inner > 0 && reap(inner) == 0 ? 0 : 1);
-	kq = queue();
-	inner = fork();
-	if (inner == 0) {
-		pause();
-		_exit(0);
-	}
-	for (int i = 0; i < 3; i++) {
-		ck_assert_int_eq(proc(kq, inner, EV_ADD, notes[i]), ENOTSUP);
-		ck_assert_int_eq(proc(kq, inner, EV_ADD, NOTE_EXIT | notes[i]), ENOTSUP);
-		ck_assert_int_eq(proc(kq, inner, EV_DELETE, 0), ENOENT);
-	}
-	watch(kq, inner, NOTE_EXIT);
-	for (int i = 0; i < 3; i++)
-		ck_assert_int_eq(proc(kq, inner, 0, NOTE_EXIT | notes[i]), ENOTSUP);
-	ck_assert_int_eq(kill(inner, SIGKILL), 0);
-	check(kq, inner, NOTE_EXIT, EV_CLEAR | EV_EOF | EV_ONESHOT, SIGKILL);
-	reap(inner);
-	_exit(0);
-}
-
-START_TEST(proc_fork__other_name_spaces)
-{
-	check_apart(CLONE_NEWNET);
-	check_apart(CLONE_NEWPID);
-	check_apart(CLONE_NEWPID | CLONE_NEWNET);
-	check_apart(CLONE_NEWUSER);
-	check_apart(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET);
-}
-END_TEST
-
-START_TEST(proc_fork__nobody_has_that_number)
-{
-	int kq = queue();
-	pid_t pid = fork();
-
-	if (pid == 0)
-		_exit(0);
-	reap(pid);
-	if (connected()) {
-		ck_assert_int_eq(proc(kq, pid, EV_ADD, NOTE_FORK), ESRCH);
-		ck_assert_int_eq(proc(kq, pid, EV_ADD, NOTE_TRACK), ESRCH);
-		ck_assert_int_eq(proc(kq, 0, EV_ADD, NOTE_FORK), ESRCH);
-	}
-	close(kq);
-}
-END_TEST
-
 HARNESS_MAIN("proc_fork",
     proc_fork__each_fork,
     proc_fork__own_forks,
@@ -625,12 +360,7 @@ HARNESS_MAIN("proc_fork",
     proc_fork__disabled_keeps_recording,
     proc_fork__notes_asked_for_later,
     proc_fork__what_was_before_is_no_event,
-    proc_fork__others_wake_nobody,
     proc_fork__two_queues,
     proc_fork__waiting_thread_is_told,
     proc_fork__several_registrations_of_one,
-    proc_fork__a_thousand_processes,
-    proc_fork__fork_child_has_nothing_of_it,
-    proc_fork__ordinary_user,
-    proc_fork__other_name_spaces,
-    proc_fork__nobody_has_that_number)
+    proc_fork__a_thousand_processes)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* EVFILT_PROCDESC. */
-#include "harness.h"
+#include "procdesc.h"
+#include "sandbox.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -12,8 +13,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define NOBODY 65534
 
 static int
 procdesc(int kq, int fd, unsigned int flags, unsigned int fflags)
@@ -40,21 +39,11 @@ pidfd_of(pid_t pid)
 static pid_t
 sleeper(int *fd)
 {
-	pid_t pid = pdfork(fd, PD_DAEMON | PD_CLOEXEC);
+	pid_t pid = pdfork_of(fd, PD_DAEMON | PD_CLOEXEC);
 
-	ck_assert_msg(pid != -1, "pdfork: %s", strerror(errno));
 	while (pid == 0)
 		pause();
 	return pid;
-}
-
-static void
-reap(pid_t pid, int status)
-{
-	int got;
-
-	ck_assert_int_eq(waitpid(pid, &got, 0), pid);
-	ck_assert_int_eq(got, status);
 }
 
 /* Has it end, but leaves it to be waited for. */
@@ -419,7 +408,7 @@ START_TEST(procdesc__ordinary_user)
 	if (pid == 0) {
 		int kq, fd;
 
-		if (setgid(NOBODY) == -1 || setuid(NOBODY) == -1)
+		if (!become_nobody())
 			_exit(1);
 		/* Init's can be had, and watched, but not killed. */
 		kq = queue();

@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * EVFILT_READ on what is neither a socket nor a regular file: pipes, FIFOs,
- * terminals, devices, and Linux's own kinds of descriptor.
+ * devices, and Linux's own kinds of descriptor.  Terminals are in read_terminal.c.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "harness.h"
+#include "read.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <termios.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/epoll.h>
@@ -23,20 +19,6 @@
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #endif
-
-static int kq;
-
-static void
-add(int fd, unsigned int flags)
-{
-	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_READ, (unsigned short)(EV_ADD | flags), 0, 0, NULL), 0);
-}
-
-static struct kevent
-read_event(int fd)
-{
-	return event_of(kq, (uintptr_t)fd, EVFILT_READ);
-}
 
 static struct kevent
 eof_event(int fd)
@@ -47,18 +29,6 @@ eof_event(int fd)
 		event = read_event(fd);
 	while ((event.flags & EV_EOF) == 0);
 	return event;
-}
-
-/* Nothing happens, and waiting for it costs no processor time. */
-static void
-check_asleep(void)
-{
-	struct kevent event;
-	int64_t used = cpu_ns();
-
-	ck_assert_int_eq(collect(kq, &event, 1, 200), 0);
-	ck_assert_int_lt(cpu_ns() - used, 100000000);
-	ck_assert(!readable(kq, 0));
 }
 
 START_TEST(read__pipe_counts_bytes)
@@ -260,186 +230,6 @@ START_TEST(read__fifo_with_clear_tells_every_end)
 }
 END_TEST
 
-/* Terminals. */
-
-static int master, terminal;
-
-static void
-open_terminal(bool raw)
-{
-	struct termios modes;
-
-	ck_assert_int_ge(master = posix_openpt(O_RDWR | O_NOCTTY), 0);
-	ck_assert_int_eq(grantpt(master), 0);
-	ck_assert_int_eq(unlockpt(master), 0);
-	ck_assert_int_ge(terminal = open(ptsname(master), O_RDWR | O_NOCTTY), 0);
-	ck_assert_int_eq(tcgetattr(terminal, &modes), 0);
-	modes.c_lflag &= ~(tcflag_t)ECHO;
-	if (raw) {
-		modes.c_lflag &= ~(tcflag_t)(ICANON | ISIG);
-		modes.c_iflag &= ~(tcflag_t)ICRNL;
-		modes.c_oflag &= ~(tcflag_t)OPOST;
-	}
-	ck_assert_int_eq(tcsetattr(terminal, TCSANOW, &modes), 0);
-}
-
-static void
-type(const char *text)
-{
-	ck_assert_int_eq(write(master, text, strlen(text)), (ssize_t)strlen(text));
-}
-
-/* What is typed takes a moment to arrive: the event once data says n. */
-static void
-check_typed(int fd, int n)
-{
-	struct kevent event = { .data = -1 };
-
-	for (int tries = 0; tries < 5000 && event.data != n; tries++) {
-		event = read_event(fd);
-		if (event.data != n)
-			nap(1);
-	}
-	ck_assert_int_eq(event.data, n);
-	ck_assert_uint_eq(event.flags, 0);
-}
-
-START_TEST(read__terminal_counts_complete_lines)
-{
-	char buffer[16];
-
-	open_terminal(false);
-	kq = queue();
-	add(terminal, 0);
-	no_event(kq);
-	type("abc");
-	ck_assert(!readable(kq, 50));
-	no_event(kq);
-	type("\n");
-	check_typed(terminal, 4);
-	type("de\nfg");
-	check_typed(terminal, 7);
-	ck_assert_int_eq(read(terminal, buffer, sizeof(buffer)), 4);
-	check_typed(terminal, 3);
-	ck_assert_int_eq(read(terminal, buffer, sizeof(buffer)), 3);
-	no_event(kq);
-	close(terminal);
-	close(master);
-	close(kq);
-}
-END_TEST
-
-START_TEST(read__terminal_end_of_file_key)
-{
-	char c;
-
-	open_terminal(false);
-	kq = queue();
-	add(terminal, 0);
-	type("\004");
-	check_typed(terminal, 0);
-	ck_assert_int_eq(read(terminal, &c, 1), 0);
-	no_event(kq);
-	type("a\n");
-	check_typed(terminal, 2);
-	close(terminal);
-	close(master);
-	close(kq);
-}
-END_TEST
-
-START_TEST(read__raw_terminal_counts_bytes)
-{
-	open_terminal(true);
-	kq = queue();
-	add(terminal, 0);
-	no_event(kq);
-	type("abc");
-	check_typed(terminal, 3);
-	type("de");
-	check_typed(terminal, 5);
-	get(terminal, 5);
-	no_event(kq);
-	close(terminal);
-	close(master);
-	close(kq);
-}
-END_TEST
-
-START_TEST(read__terminal_with_clear_fires_for_every_line)
-{
-	open_terminal(false);
-	kq = queue();
-	add(terminal, EV_CLEAR);
-	for (int i = 0; i < 4; i++) {
-		type("line\n");
-		read_event(terminal);
-		no_event(kq);
-	}
-	close(terminal);
-	close(master);
-	close(kq);
-}
-END_TEST
-
-START_TEST(read__terminal_whose_master_left_is_at_its_end)
-{
-	open_terminal(true);
-	kq = queue();
-	add(terminal, 0);
-	no_event(kq);
-	close(master);
-	ck_assert_uint_eq(read_event(terminal).flags, EV_EOF);
-	close(terminal);
-	close(kq);
-}
-END_TEST
-
-START_TEST(read__master_counts_what_the_program_wrote)
-{
-	open_terminal(true);
-	kq = queue();
-	add(master, 0);
-	no_event(kq);
-	put(terminal, 6);
-	check_typed(master, 6);
-	get(master, 6);
-	no_event(kq);
-	close(terminal);
-	close(master);
-	close(kq);
-}
-END_TEST
-
-START_TEST(read__master_whose_terminal_was_closed_is_at_its_end)
-{
-	open_terminal(true);
-	kq = queue();
-	add(master, 0);
-	no_event(kq);
-	close(terminal);
-	ck_assert_uint_eq(read_event(master).flags, EV_EOF);
-	ck_assert_int_ge(terminal = open(ptsname(master), O_RDWR | O_NOCTTY), 0);
-	no_event(kq);
-	close(terminal);
-	close(master);
-	close(kq);
-}
-END_TEST
-
-START_TEST(read__master_is_silent_until_its_terminal_is_opened)
-{
-	ck_assert_int_ge(master = posix_openpt(O_RDWR | O_NOCTTY), 0);
-	ck_assert_int_eq(grantpt(master), 0);
-	ck_assert_int_eq(unlockpt(master), 0);
-	kq = queue();
-	add(master, 0);
-	check_asleep();
-	close(master);
-	close(kq);
-}
-END_TEST
-
 /* Devices and directories: epoll refuses them, kqueue does not. */
 
 START_TEST(read__dev_null_is_always_ready_with_data_0)
@@ -614,14 +404,6 @@ END_TEST
     read__fifo_is_at_its_end_when_its_writers_left,				\
     read__fifo_end_is_cleared_by_a_new_writer,					\
     read__fifo_with_clear_tells_every_end,					\
-    read__terminal_counts_complete_lines,					\
-    read__terminal_end_of_file_key,						\
-    read__raw_terminal_counts_bytes,						\
-    read__terminal_with_clear_fires_for_every_line,				\
-    read__terminal_whose_master_left_is_at_its_end,				\
-    read__master_counts_what_the_program_wrote,					\
-    read__master_whose_terminal_was_closed_is_at_its_end,			\
-    read__master_is_silent_until_its_terminal_is_opened,			\
     read__dev_null_is_always_ready_with_data_0,					\
     read__dev_null_with_every_behaviour,					\
     read__dev_zero_is_always_ready,						\

@@ -322,16 +322,12 @@ START_TEST(read_socket__unconnected_socket_is_silent)
 
 	for (int f = 0; f < 2; f++) {
 		int fd = socket(AF_INET, SOCK_STREAM, 0);
-		struct kevent event;
-		int64_t used;
 
 		kq = queue();
 		ck_assert_int_eq(change(kq, (uintptr_t)fd, filters[f], EV_ADD, 0, 0, NULL), 0);
 		no_event(kq);
 		ck_assert(!readable(kq, 0));
-		used = cpu_ns();
-		ck_assert_int_eq(collect(kq, &event, 1, 200), 0);
-		ck_assert_int_lt(cpu_ns() - used, 100000000);
+		asleep(kq, 200);
 		close(fd);
 		close(kq);
 	}

@@ -4,7 +4,7 @@
  * EMFILE and leaves nothing behind, what was there works on, and once there are
  * descriptors again everything succeeds.
  */
-#include "harness.h"
+#include "proc.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -111,6 +111,19 @@ check_all(int kq, const struct step *all, size_t n)
 	}
 }
 
+/* What is watched, but for the file. */
+static void
+begin(void)
+{
+	signal(SIGUSR2, SIG_IGN);
+	child = sleeper();
+	pair(PAIR_TCP, fds);
+	pair(PAIR_UNIX, full);
+	ck_assert_int_ge(dir = open(scratch_dir(), O_RDONLY | O_DIRECTORY), 0);
+	inner = queue();
+	ck_assert_int_eq(change(inner, 1, EVFILT_USER, EV_ADD, NOTE_TRIGGER, 0, NULL), 0);
+}
+
 /* In a child: with `spare` descriptors to be had. */
 static void
 scarce(int spare)
@@ -124,21 +137,11 @@ scarce(int spare)
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	limit.rlim_cur = LIMIT;
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	signal(SIGUSR2, SIG_IGN);
-	child = fork();
-	if (child == 0) {
-		for (;;)
-			pause();
-	}
-	pair(PAIR_TCP, fds);
-	pair(PAIR_UNIX, full);
+	begin();
 	fill(full[1]);
 	snprintf(path, sizeof(path), "%s/file", scratch_dir());
 	ck_assert_int_ge(file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600), 0);
 	ck_assert_int_eq(pwrite(file, "x", 1, 0), 1);
-	ck_assert_int_ge(dir = open(scratch_dir(), O_RDONLY | O_DIRECTORY), 0);
-	inner = queue();
-	ck_assert_int_eq(change(inner, 1, EVFILT_USER, EV_ADD, NOTE_TRIGGER, 0, NULL), 0);
 	take_all();
 	give(spare);
 	kq = kqueue();
@@ -214,18 +217,8 @@ START_TEST(scarce__waiting_needs_no_descriptor)
 	size_t n;
 
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
-	signal(SIGUSR2, SIG_IGN);
-	child = fork();
-	if (child == 0) {
-		for (;;)
-			pause();
-	}
-	pair(PAIR_TCP, fds);
-	pair(PAIR_UNIX, full);
+	begin();
 	ck_assert_int_ge(file = open("/dev/null", O_RDWR), 0);
-	ck_assert_int_ge(dir = open(scratch_dir(), O_RDONLY | O_DIRECTORY), 0);
-	inner = queue();
-	ck_assert_int_eq(change(inner, 1, EVFILT_USER, EV_ADD, NOTE_TRIGGER, 0, NULL), 0);
 	n = steps(all);
 	for (size_t i = 0; i < n; i++)
 		ck_assert_int_eq(change(kq, all[i].ident, all[i].filter, EV_ADD | EV_CLEAR | all[i].flags, all[i].fflags,
@@ -233,7 +226,7 @@ START_TEST(scarce__waiting_needs_no_descriptor)
 	pass(fds[1], fds[0], 1);
 	raise(SIGUSR2);
 	kill(child, SIGKILL);
-	nap(20);
+	ck_assert_int_eq(waitid(P_PID, (id_t)child, &(siginfo_t){ 0 }, WEXITED | WNOWAIT), 0);
 	limit = before;
 	limit.rlim_cur = 0;
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);

@@ -1,56 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* EVFILT_SIGNAL: what counts, and who is told. */
-#include "harness.h"
+#include "signal_watch.h"
 
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int kq, mark;
-static _Atomic int handled, ready_in_handler;
-
-static int
-watch(int queue, int signo, unsigned int flags)
-{
-	return change(queue, (uintptr_t)signo, EVFILT_SIGNAL, (unsigned short)flags, 0, 0, NULL);
-}
-
-/* A queue that watches a signal which is ignored. */
-static void
-begin(int signo)
-{
-	kq = queue();
-	ck_assert_ptr_ne(signal(signo, SIG_IGN), SIG_ERR);
-	ck_assert_int_eq(watch(kq, signo, EV_ADD), 0);
-}
-
-static int64_t
-count(int queue, int signo)
-{
-	return event_of(queue, (uintptr_t)signo, EVFILT_SIGNAL).data;
-}
-
-static void
-handler(int signo)
-{
-	int saved = errno;
-
-	(void)signo;
-	handled++;
-	ready_in_handler = readable(kq, 0);
-	errno = saved;
-}
-
-static void
-handle(int signo, int flags)
-{
-	struct sigaction sa = { .sa_handler = handler, .sa_flags = flags };
-
-	handled = ready_in_handler = 0;
-	ck_assert_int_eq(sigaction(signo, &sa, NULL), 0);
-}
+static int mark;
 
 static void
 wait_for(const _Atomic int *what, int value)
@@ -129,7 +86,7 @@ START_TEST(signal__sent_by_another_process_wakes)
 
 	begin(SIGUSR1);
 	if ((pid = fork()) == 0) {
-		nap(50);
+		await_state(getppid(), 'S');
 		kill(getppid(), SIGUSR1);
 		_exit(0);
 	}
@@ -448,119 +405,6 @@ START_TEST(signal__nested_queue_is_readable)
 }
 END_TEST
 
-START_TEST(signal__waiter_is_woken)
-{
-	struct waiter waiter;
-
-	begin(SIGUSR1);
-	waiter_start(&waiter, kq, HARNESS_TIMEOUT * 500);
-	kill(getpid(), SIGUSR1);
-	waiter_join(&waiter);
-	ck_assert_int_eq(waiter.count, 1);
-	ck_assert_int_eq(waiter.event.data, 1);
-	close(kq);
-}
-END_TEST
-
-START_TEST(signal__ignored_does_not_interrupt_kevent)
-{
-	struct waiter waiter;
-	int other = queue();
-
-	begin(SIGRTMIN);
-	waiter_start(&waiter, other, 300);
-	for (int i = 0; i < 5; i++) {
-		ck_assert_int_eq(pthread_kill(waiter.thread, SIGRTMIN), 0);
-		nap(10);
-	}
-	waiter_join(&waiter);
-	ck_assert_int_eq(waiter.count, 0);
-	ck_assert_int_eq(count(kq, SIGRTMIN), 5);
-	close(other);
-	close(kq);
-}
-END_TEST
-
-/* A thread that waits for ever at a queue where nothing happens. */
-static _Atomic int wait_error;
-
-static void *
-waiting_thread(void *arg)
-{
-	struct kevent event;
-
-	if (kevent(*(int *)arg, NULL, 0, &event, 1, NULL) == -1)
-		wait_error = errno;
-	return NULL;
-}
-
-START_TEST(signal__handler_interrupts_kevent)
-{
-	int other = queue();
-	pthread_t thread;
-
-	begin(SIGUSR1);
-	handle(SIGUSR1, SA_RESTART);
-	ck_assert_int_eq(pthread_create(&thread, NULL, waiting_thread, &other), 0);
-	/* More than once, should the first come before it waits. */
-	do {
-		pthread_kill(thread, SIGUSR1);
-		nap(5);
-	} while (wait_error == 0);
-	pthread_join(thread, NULL);
-	ck_assert_int_eq(wait_error, EINTR);
-	ck_assert_int_ge(handled, 1);
-	close(other);
-	close(kq);
-}
-END_TEST
-
-/* In a child: stops the parent, so that it finds two signals at once when it goes on. */
-static _Noreturn void
-send_both(void)
-{
-	char path[64], state = '?';
-	pid_t parent = getppid();
-	FILE *stat;
-
-	nap(50);
-	kill(parent, SIGSTOP);
-	snprintf(path, sizeof(path), "/proc/%d/stat", parent);
-	for (int tries = 0; state != 'T' && tries < 10000; tries++) {
-		nap(1);
-		if ((stat = fopen(path, "r")) == NULL)
-			break;
-		if (fscanf(stat, "%*d (%*[^)]) %c", &state) != 1)
-			state = '?';
-		fclose(stat);
-	}
-	kill(parent, SIGUSR1);
-	kill(parent, SIGUSR2);
-	kill(parent, SIGCONT);
-	_exit(0);
-}
-
-START_TEST(signal__handler_beside_an_ignored_one_interrupts_kevent)
-{
-	const struct timespec limit = { HARNESS_TIMEOUT / 2, 0 };
-	struct kevent event;
-	int other = queue();
-	pid_t pid;
-
-	begin(SIGUSR1);
-	handle(SIGUSR2, 0);
-	ck_assert_int_eq(watch(kq, SIGUSR2, EV_ADD), 0);
-	if ((pid = fork()) == 0)
-		send_both();
-	ck_assert_int_eq(kevent(other, NULL, 0, &event, 1, &limit), -1);
-	ck_assert_int_eq(errno, EINTR);
-	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-	ck_assert_int_eq(handled, 1);
-	close(other);
-	close(kq);
-}
-END_TEST
-
 START_TEST(signal__ignored_keeps_errno)
 {
 	begin(SIGUSR1);
@@ -638,10 +482,6 @@ HARNESS_MAIN("signal",
     signal__oneshot_and_dispatch,
     signal__disabled_counts_on_in_silence,
     signal__nested_queue_is_readable,
-    signal__waiter_is_woken,
-    signal__ignored_does_not_interrupt_kevent,
-    signal__handler_interrupts_kevent,
-    signal__handler_beside_an_ignored_one_interrupts_kevent,
     signal__ignored_keeps_errno,
     signal__what_is_no_signal_is_einval,
     signal__storm_loses_nothing)

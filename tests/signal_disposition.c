@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A watched signal does what the program set, and sigaction() and its relatives show just that. */
+/*
+ * A watched signal does what the program set, and sigaction() and its relatives show just that.  What cannot be
+ * seen under ThreadSanitizer, which puts a handler of its own before the program's, with other flags, is left out.
+ */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE	/* sigset() */
 #endif
-#include "harness.h"
+#include "disposition.h"
 
-#include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,7 +19,6 @@
 
 static int kq;
 static _Atomic int handled, nested, deepest, blocked, on_stack, sent;
-static sigjmp_buf back;
 
 static void
 watch(int signo)
@@ -34,26 +31,6 @@ static int64_t
 count(int signo)
 {
 	return event_of(kq, (uintptr_t)signo, EVFILT_SIGNAL).data;
-}
-
-/* ThreadSanitizer puts a handler of its own before the program's, with other flags. */
-#if defined(__SANITIZE_THREAD__)
-#define SANITIZED true
-#elif defined(__has_feature)
-#define SANITIZED __has_feature(thread_sanitizer)
-#else
-#define SANITIZED false
-#endif
-
-/* What the kernel has as handler. */
-static void (*
-kernels(int signo))(int)
-{
-	struct { void (*handler)(int); unsigned long rest[15]; } ksa;
-
-	memset(&ksa, 0, sizeof(ksa));
-	ck_assert_int_eq(syscall(SYS_rt_sigaction, signo, NULL, &ksa, (size_t)8), 0);
-	return ksa.handler;
 }
 
 static void
@@ -101,40 +78,6 @@ set(int signo, void (*disposition)(int), int flags, int masked)
 	ck_assert_int_eq(sigaction(signo, &sa, NULL), 0);
 }
 
-static struct sigaction
-shown(int signo)
-{
-	struct sigaction sa;
-
-	memset(&sa, 0, sizeof(sa));
-	ck_assert_int_eq(sigaction(signo, NULL, &sa), 0);
-	return sa;
-}
-
-static bool
-same(const struct sigaction *a, const struct sigaction *b)
-{
-	return a->sa_handler == b->sa_handler && a->sa_flags == b->sa_flags &&
-	    memcmp(&a->sa_mask, &b->sa_mask, 8) == 0;
-}
-
-/* How a child ends that does something. */
-static int
-child(void (*run)(void))
-{
-	struct rlimit none = { 0, 0 };
-	int status;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		setrlimit(RLIMIT_CORE, &none);
-		run();
-		_exit(0);
-	}
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	return status;
-}
-
 START_TEST(disposition__is_shown_as_it_was_set)
 {
 	const int signals[] = { SIGUSR1, SIGTERM, SIGCHLD, SIGWINCH, SIGTSTP, SIGSEGV, SIGRTMIN + 2 };
@@ -165,7 +108,7 @@ START_TEST(disposition__is_shown_as_it_was_set)
 				close(kq);
 				watched = shown(signals[s]);
 				ck_assert(same(&watched, &alone));
-				ck_assert(SANITIZED || kernels(signals[s]) == handlers[h]);
+				ck_assert(THREAD_SANITIZER || kernels(signals[s]) == handlers[h]);
 			}
 }
 END_TEST
@@ -190,7 +133,7 @@ END_TEST
 
 START_TEST(disposition__old_ways_to_set_it)
 {
-	if (SANITIZED)
+	if (THREAD_SANITIZER)
 		return;
 	watch(SIGUSR1);
 	ck_assert_ptr_eq(signal(SIGUSR1, handler), SIG_DFL);
@@ -222,7 +165,7 @@ START_TEST(disposition__system_v_ways_to_set_it)
 {
 	sigset_t pending;
 
-	if (SANITIZED)
+	if (THREAD_SANITIZER)
 		return;
 	watch(SIGUSR1);
 	ck_assert_ptr_eq(sigset(SIGUSR1, handler), SIG_DFL);
@@ -261,7 +204,7 @@ END_TEST
 
 START_TEST(disposition__mask_and_nodefer_are_kept)
 {
-	if (SANITIZED)
+	if (THREAD_SANITIZER)
 		return;
 	watch(SIGUSR1);
 	set(SIGUSR1, handler, 0, SIGUSR2);
@@ -296,7 +239,7 @@ nesting_handler(int signo)
 
 START_TEST(disposition__handlers_nest_with_nodefer_only)
 {
-	if (SANITIZED)
+	if (THREAD_SANITIZER)
 		return;
 	watch(SIGUSR1);
 	set(SIGUSR1, nesting_handler, SA_NODEFER, 0);
@@ -451,131 +394,6 @@ START_TEST(disposition__may_be_set_in_a_handler)
 }
 END_TEST
 
-static void
-jumping_handler(int signo)
-{
-	siglongjmp(back, signo);
-}
-
-/* A page that nobody may touch. */
-static volatile int *
-forbidden(void)
-{
-	static volatile int *page;
-
-	if (page == NULL)
-		page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	return page;
-}
-
-START_TEST(disposition__faults_are_handled)
-{
-	volatile int tries;
-
-	forbidden();
-	watch(SIGSEGV);
-	set(SIGSEGV, jumping_handler, 0, 0);
-	for (tries = 0; tries < 3; tries++)
-		if (sigsetjmp(back, 1) == 0) {
-			*forbidden() = 1;
-			ck_abort_msg("no fault");
-		}
-	ck_assert_int_eq(count(SIGSEGV), 3);
-	set(SIGSEGV, SIG_DFL, 0, 0);
-	close(kq);
-}
-END_TEST
-
-static void
-fault(void)
-{
-	volatile int *page = forbidden();
-
-	kq = kqueue();
-	if (kevent(kq, &(struct kevent){ .ident = SIGSEGV, .filter = EVFILT_SIGNAL,
-	    .flags = EV_ADD }, 1, NULL, 0, NULL) == -1)
-		_exit(1);
-	*page = 1;
-}
-
-static void
-ignored_fault(void)
-{
-	signal(SIGSEGV, SIG_IGN);
-	fault();
-}
-
-static void
-default_fault(void)
-{
-	signal(SIGSEGV, SIG_DFL);
-	fault();
-}
-
-START_TEST(disposition__faults_still_end)
-{
-	ck_assert_int_eq(child(default_fault), SIGSEGV);
-	ck_assert_int_eq(child(ignored_fault), SIGSEGV);
-	watch(SIGSEGV);
-	signal(SIGSEGV, SIG_IGN);
-	kill(getpid(), SIGSEGV);
-	ck_assert_int_eq(count(SIGSEGV), 1);
-	signal(SIGSEGV, SIG_DFL);
-	close(kq);
-}
-END_TEST
-
-static void
-ignoring_abort(void)
-{
-	kq = kqueue();
-	if (kevent(kq, &(struct kevent){ .ident = SIGABRT, .filter = EVFILT_SIGNAL,
-	    .flags = EV_ADD }, 1, NULL, 0, NULL) == -1)
-		_exit(1);
-	signal(SIGABRT, SIG_IGN);
-	abort();
-}
-
-START_TEST(disposition__abort_still_ends)
-{
-	ck_assert_int_eq(child(ignoring_abort), SIGABRT);
-}
-END_TEST
-
-/*
- * What is sent while it is ignored is void, also if another thread is to take
- * it and is slower than the one that ends the ignoring.
- */
-static void *
-sending_thread(void *arg)
-{
-	for (int i = 0; i < 2000; i++) {
-		signal(SIGUSR1, SIG_IGN);
-		kill(getpid(), SIGUSR1);
-		signal(SIGUSR1, SIG_DFL);
-	}
-	return arg;
-}
-
-static void
-send_while_ignored(void)
-{
-	pthread_t thread;
-
-	kq = kqueue();
-	if (kevent(kq, &(struct kevent){ .ident = SIGUSR1, .filter = EVFILT_SIGNAL,
-	    .flags = EV_ADD }, 1, NULL, 0, NULL) == -1 ||
-	    pthread_create(&thread, NULL, sending_thread, NULL) != 0)
-		_exit(1);
-	pthread_join(thread, NULL);
-}
-
-START_TEST(disposition__what_is_sent_while_ignored_does_not_end)
-{
-	ck_assert_int_eq(child(send_while_ignored), 0);
-}
-END_TEST
-
 /* One thread sets, one watches and forgets, a third sends: nobody is lost, nothing is mixed up. */
 static _Atomic bool done;
 
@@ -625,7 +443,7 @@ START_TEST(disposition__storm)
 	pthread_join(setting, NULL);
 	pthread_join(watching, NULL);
 	close(other);
-	ck_assert(SANITIZED || kernels(SIGUSR1) == handler || kernels(SIGUSR1) == SIG_IGN);
+	ck_assert(THREAD_SANITIZER || kernels(SIGUSR1) == handler || kernels(SIGUSR1) == SIG_IGN);
 }
 END_TEST
 
@@ -641,8 +459,4 @@ HARNESS_MAIN("signal_disposition",
     disposition__calls_restart_as_asked_for,
     disposition__resethand_runs_the_handler_once,
     disposition__may_be_set_in_a_handler,
-    disposition__faults_are_handled,
-    disposition__faults_still_end,
-    disposition__abort_still_ends,
-    disposition__what_is_sent_while_ignored_does_not_end,
     disposition__storm)

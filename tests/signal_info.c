@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #endif
 #include "harness.h"
+#include "sanitizer.h"
 
 #include <limits.h>
 #include <setjmp.h>
@@ -83,15 +84,6 @@ reap(pid_t pid)
 		ck_assert_int_eq(errno, EINTR);
 }
 
-/* ThreadSanitizer defers handlers, and keeps one signal of a number meanwhile. */
-#if defined(__SANITIZE_THREAD__)
-#define SANITIZED true
-#elif defined(__has_feature)
-#define SANITIZED __has_feature(thread_sanitizer)
-#else
-#define SANITIZED false
-#endif
-
 /* The handler runs after the count. */
 static void
 wait_told(int n)
@@ -101,13 +93,16 @@ wait_told(int n)
 	ck_assert_int_eq(times, n);
 }
 
-/* Sent while the handler runs, too: each with its own value, in the order of sending. */
+/*
+ * Sent while the handler runs, too: each with its own value, in the order of sending.  Not so with ThreadSanitizer,
+ * which defers handlers, and keeps one signal of a number meanwhile.
+ */
 START_TEST(info__realtime_values_reach_the_handler)
 {
 	int64_t count = 0;
 	pid_t pid;
 
-	if (SANITIZED)
+	if (THREAD_SANITIZER)
 		return;
 	handle(SIGRTMIN + 1, handler, SA_RESTART);
 	watch(SIGRTMIN + 1);
@@ -139,8 +134,8 @@ START_TEST(info__blocked_realtime_signals_keep_their_values)
 	sigset_t set;
 	int signo = SIGRTMIN + 2;
 
-	if (SANITIZED)
-		return;
+	if (THREAD_SANITIZER)
+		return;		/* as above */
 	sigemptyset(&set);
 	sigaddset(&set, signo);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);

@@ -3,7 +3,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE	/* execvpe() */
 #endif
-#include "harness.h"
+#include "disposition.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -186,17 +186,18 @@ END_TEST
 
 /* Exec in the very process that watches. */
 /* What the child sets itself is what its program gets. */
+static char shell[] = "sh", with[] = "-c", term[] = "kill -TERM $$; exit 3";
+static char *const end_by_term[] = { shell, with, term, NULL };
+
 START_TEST(inherit__vfork_and_exec_with_a_default_again)
 {
-	char sh[] = "sh", option[] = "-c", script[] = "kill -TERM $$; exit 3";
-	char *const args[] = { sh, option, script, NULL };
 	int status;
 	pid_t pid;
 
 	begin();
 	if ((pid = vfork()) == 0) {
 		signal(IGNORED, SIG_DFL);
-		execve("/bin/sh", args, environ);
+		execve("/bin/sh", end_by_term, environ);
 		_exit(9);
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -207,8 +208,6 @@ END_TEST
 
 START_TEST(inherit__posix_spawn_with_a_default_again)
 {
-	char sh[] = "sh", option[] = "-c", script[] = "kill -TERM $$; exit 3";
-	char *const args[] = { sh, option, script, NULL };
 	posix_spawnattr_t attr;
 	sigset_t defaults;
 	int status;
@@ -220,7 +219,7 @@ START_TEST(inherit__posix_spawn_with_a_default_again)
 	posix_spawnattr_init(&attr);
 	posix_spawnattr_setsigdefault(&attr, &defaults);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF);
-	ck_assert_int_eq(posix_spawn(&pid, "/bin/sh", NULL, &attr, args, environ), 0);
+	ck_assert_int_eq(posix_spawn(&pid, "/bin/sh", NULL, &attr, end_by_term, environ), 0);
 	posix_spawnattr_destroy(&attr);
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, IGNORED);
@@ -443,26 +442,6 @@ START_TEST(inherit__a_childs_dispositions_are_its_own)
 }
 END_TEST
 
-/* ThreadSanitizer puts a handler of its own before the program's. */
-#if defined(__SANITIZE_THREAD__)
-#define SANITIZED true
-#elif defined(__has_feature)
-#define SANITIZED __has_feature(thread_sanitizer)
-#else
-#define SANITIZED false
-#endif
-
-/* What the kernel has as handler. */
-static void (*
-kernels(int signo))(int)
-{
-	struct { void (*handler)(int); unsigned long rest[15]; } ksa;
-
-	memset(&ksa, 0, sizeof(ksa));
-	syscall(SYS_rt_sigaction, signo, NULL, &ksa, (size_t)8);
-	return ksa.handler;
-}
-
 START_TEST(inherit__a_forked_child_has_them_back_and_can_watch)
 {
 	struct kevent kev, event;
@@ -473,7 +452,7 @@ START_TEST(inherit__a_forked_child_has_them_back_and_can_watch)
 	begin();
 	if ((pid = fork()) == 0) {
 		if (kernels(IGNORED) != SIG_IGN || kernels(DEFAULT) != SIG_DFL ||
-		    (kernels(HANDLED) != handler && !SANITIZED))
+		    (kernels(HANDLED) != handler && !THREAD_SANITIZER))
 			_exit(1);
 		if ((kq = kqueue()) == -1)
 			_exit(2);

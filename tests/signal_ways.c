@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Every function that sets what is done with a signal, before, during and after a watch of it. */
+/*
+ * Every function that sets what is done with a signal, before, during and after a watch of it.  ThreadSanitizer has
+ * some of these functions itself, so with it they are left out.
+ */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "harness.h"
+#include "disposition.h"
 
 #include <signal.h>
 #include <stdatomic.h>
@@ -49,15 +52,6 @@ static const struct way {
 };
 enum { WAYS = sizeof(ways) / sizeof(ways[0]) };
 
-/* ThreadSanitizer has some of these functions itself. */
-#if defined(__SANITIZE_THREAD__)
-#define SANITIZED true
-#elif defined(__has_feature)
-#define SANITIZED __has_feature(thread_sanitizer)
-#else
-#define SANITIZED false
-#endif
-
 static _Atomic int handled;
 
 static void
@@ -74,23 +68,6 @@ other_handler(int signo)
 	handled += 100;
 }
 
-static struct sigaction
-shown(int signo)
-{
-	struct sigaction sa;
-
-	memset(&sa, 0, sizeof(sa));
-	ck_assert_int_eq(sigaction(signo, NULL, &sa), 0);
-	return sa;
-}
-
-static bool
-same(const struct sigaction *a, const struct sigaction *b)
-{
-	return a->sa_handler == b->sa_handler && a->sa_flags == b->sa_flags &&
-	    memcmp(&a->sa_mask, &b->sa_mask, 8) == 0;
-}
-
 static int64_t
 count(int kq)
 {
@@ -103,7 +80,7 @@ START_TEST(ways__a_handler_runs_and_is_shown)
 	struct sigaction alone, watched;
 	int kq = queue();
 
-	for (int i = 0; i < WAYS && !SANITIZED; i++) {
+	for (int i = 0; i < WAYS && !THREAD_SANITIZER; i++) {
 		const struct way *way = &ways[i];
 
 		ck_assert_ptr_ne(signal(SIGWINCH, SIG_DFL), SIG_ERR);
@@ -163,7 +140,7 @@ START_TEST(ways__errors_are_as_they_were)
 	int kq = queue();
 
 	ck_assert_int_eq(change(kq, SIGWINCH, EVFILT_SIGNAL, EV_ADD, 0, 0, NULL), 0);
-	for (int i = 0; i < WAYS && !SANITIZED; i++) {
+	for (int i = 0; i < WAYS && !THREAD_SANITIZER; i++) {
 		for (size_t s = 0; s < sizeof(signals) / sizeof(signals[0]); s++) {
 			errno = 0;
 			ck_assert_msg(ways[i].set(signals[s], SIG_IGN) == SIG_ERR, "%s of %d", ways[i].name,
@@ -182,7 +159,7 @@ START_TEST(ways__siginterrupt)
 {
 	int kq = queue();
 
-	if (SANITIZED) {
+	if (THREAD_SANITIZER) {
 		close(kq);
 		return;
 	}
@@ -208,7 +185,7 @@ START_TEST(ways__hold_and_release)
 {
 	int kq = queue();
 
-	if (SANITIZED) {
+	if (THREAD_SANITIZER) {
 		close(kq);
 		return;
 	}

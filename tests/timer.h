@@ -16,6 +16,16 @@ timer(int kq, uintptr_t ident, unsigned int flags, unsigned int fflags, int64_t 
 	return change(kq, ident, EVFILT_TIMER, (unsigned short)flags, fflags, data, NULL);
 }
 
+/* Adds one that may be late. */
+static inline int
+timer64(int kq, uint64_t ident, unsigned int flags, unsigned int fflags, int64_t data, uint64_t late)
+{
+	struct kevent64_s kev;
+
+	EV_SET64(&kev, ident, EVFILT_TIMER, (unsigned short)(EV_ADD | flags), fflags, data, 0, 0, late);
+	return kevent64(kq, &kev, 1, NULL, 0, 0, NULL) == 0 ? 0 : errno;
+}
+
 /* A queue with one timer, number 1. */
 static inline int
 queue_with(unsigned int flags, unsigned int fflags, int64_t data)
@@ -45,6 +55,22 @@ there(int kq)
 
 	ck_assert(error == 0 || error == ENOENT);
 	return error == 0;
+}
+
+/* Of timer 1, which began between `before` and `after`, n events: no period is late by more than the leeway. */
+static inline void
+no_drift(int kq, int n, int64_t before, int64_t after, int64_t period, int64_t leeway)
+{
+	int64_t count = 0;
+
+	for (int i = 0; i < n; i++) {
+		int64_t asked = now_ns();
+
+		count += event_of(kq, 1, EVFILT_TIMER).data;
+		/* What had passed when it was asked for is counted by now, but for the leeway. */
+		ck_assert_int_ge(count, (asked - after - leeway) / period);
+		ck_assert_int_le(count, (now_ns() - before) / period);
+	}
 }
 
 static inline int64_t

@@ -365,9 +365,6 @@ END_TEST
 
 START_TEST(udata__does_not_spin)
 {
-	struct kevent event;
-	int64_t before;
-
 	start(PAIR_PIPE);
 	for (int i = 0; i < MODES; i++)
 		ck_assert_int_eq(on_read(i, EV_ADD | mode_flags[i]), 0);
@@ -376,9 +373,7 @@ START_TEST(udata__does_not_spin)
 	ck_assert_int_eq(on_read(LEVEL, EV_DELETE), 0);
 	close(fds[1]);
 	ck_assert_uint_eq(told(), 1u << CLEAR);
-	before = cpu_ns();
-	ck_assert_int_eq(collect(kq, &event, 1, 200), 0);
-	ck_assert_int_lt(cpu_ns() - before, 100000000);
+	asleep(kq, 200);
 	close(fds[0]);
 	close(kq);
 }

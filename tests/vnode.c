@@ -5,7 +5,7 @@
  * other kinds of files and descriptors in vnode_kinds.c, the life of a
  * registration in vnode_life.c.
  */
-#include "harness.h"
+#include "vnode.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -64,15 +64,7 @@ watch(unsigned int flags, unsigned int notes)
 static unsigned int
 told(void)
 {
-	struct kevent event;
-
-	if (collect(kq, &event, 1, 0) == 0)
-		return 0;
-	ck_assert_uint_eq(event.ident, (uintptr_t)fd);
-	ck_assert_int_eq(event.filter, EVFILT_VNODE);
-	ck_assert_int_eq(event.data, 0);
-	ck_assert_uint_eq(event.flags & (EV_EOF | EV_ERROR), 0);
-	return event.fflags;
+	return told_of(kq, fd);
 }
 
 static void

@@ -3,7 +3,7 @@
  * EVFILT_VNODE on every kind of file and of descriptor: what works, what is
  * refused, and what permission it takes.
  */
-#include "harness.h"
+#include "sandbox.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -19,8 +19,6 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define NOBODY	65534
 
 #define ALL	(NOTE_DELETE | NOTE_WRITE | NOTE_EXTEND | NOTE_ATTRIB | NOTE_LINK | \
 		NOTE_RENAME | NOTE_REVOKE | NOTE_TRUNCATE | NOTE_OPEN | NOTE_CLOSE | \
@@ -309,8 +307,7 @@ as_ordinary_user(int (*fn)(int), int fd)
 
 	ok(pid);
 	if (pid == 0) {
-		if (geteuid() == 0 && (setgroups(0, NULL) == -1 || setgid(NOBODY) == -1 ||
-		    setuid(NOBODY) == -1))
+		if (geteuid() == 0 && (setgroups(0, NULL) == -1 || !become_nobody()))
 			_exit(255);
 		_exit(fn(fd));
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* EVFILT_VNODE on very many files, and with more events than Linux keeps. */
-#include "harness.h"
+#include "vnode.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -49,19 +49,6 @@ watch(int file, unsigned int notes)
 {
 	ck_assert_int_eq(change(kq, (uintptr_t)file, EVFILT_VNODE, EV_ADD | EV_CLEAR, notes, 0, NULL),
 	    0);
-}
-
-/* What is told of a file, nothing being told of any other; 0: nothing. */
-static unsigned int
-told(int file)
-{
-	struct kevent event;
-
-	if (collect(kq, &event, 1, 0) == 0)
-		return 0;
-	ck_assert_int_eq(event.filter, EVFILT_VNODE);
-	ck_assert_uint_eq(event.ident, (uintptr_t)file);
-	return event.fflags;
 }
 
 /* How many descriptors of this process are inotify instances. */
@@ -215,7 +202,7 @@ START_TEST(vnode_many__registrations_come_and_go_many_times)
 			watch(files[i], ALL);
 		put(files[round % 16], 1);
 		if (round % 2 == 0)
-			ck_assert_uint_eq(told(files[round % 16]), GROWS);
+			ck_assert_uint_eq(told_of(kq, files[round % 16]), GROWS);
 		for (int i = 0; i < 16; i++)
 			ck_assert_int_eq(change(kq, (uintptr_t)files[i], EVFILT_VNODE, EV_DELETE,
 			    0, 0, NULL), 0);
@@ -300,7 +287,7 @@ START_TEST(vnode_many__overflow_loses_no_state)
 		    lost[i], notes[i], expected[i]);
 	/* And all goes on. */
 	put(files[0], 20);
-	ck_assert_uint_eq(told(files[0]), GROWS);
+	ck_assert_uint_eq(told_of(kq, files[0]), GROWS);
 	for (size_t i = 0; i < LOST; i++)
 		close(files[i]);
 	close(kq);

@@ -4,7 +4,7 @@
  * says, each when it is all that is asked for; and by which calls a file's
  * content may change.
  */
-#include "harness.h"
+#include "vnode.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -54,14 +54,7 @@ watch(unsigned int notes)
 static unsigned int
 told(void)
 {
-	struct kevent event;
-
-	if (collect(kq, &event, 1, 0) == 0)
-		return 0;
-	ck_assert_uint_eq(event.ident, (uintptr_t)fd);
-	ck_assert_int_eq(event.filter, EVFILT_VNODE);
-	ck_assert_int_eq(event.data, 0);
-	return event.fflags;
+	return told_of(kq, fd);
 }
 
 /* Kinds of files: how each is made, and opened. */

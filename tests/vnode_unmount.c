@@ -3,18 +3,16 @@
  * EVFILT_VNODE when the file's mount is taken away, in a mount name space that
  * each test makes; and other file systems than the one the tests run on.
  */
-#include "harness.h"
+#include "sandbox.h"
+#include "vnode.h"
 
 #include <fcntl.h>
 #include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -33,45 +31,12 @@ ok(int result)
 	ck_assert_msg(result != -1, "%s", strerror(errno));
 }
 
-static bool
-write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool written = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return written;
-}
-
-/* An ordinary user becomes root of a user name space. */
-static bool
-enter_namespace(void)
-{
-	char users[64], groups[64];
-
-	if (unshare(CLONE_NEWNS) == 0)
-		return true;
-	snprintf(users, sizeof(users), "0 %d 1\n", (int)getuid());
-	snprintf(groups, sizeof(groups), "0 %d 1\n", (int)getgid());
-	return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 &&
-	    write_file("/proc/self/setgroups", "deny") &&
-	    write_file("/proc/self/uid_map", users) && write_file("/proc/self/gid_map", groups);
-}
-
 /* A queue and two file systems; false: this cannot be tested. */
 static bool
 begin(void)
 {
-	if (!enter_namespace()) {
-		fprintf(stderr, "skipped: no mount name space: it takes root or a user name space\n");
+	if (!mounts_of_our_own(one, two))
 		return false;
-	}
-	ok(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
-	snprintf(one, sizeof(one), "%s/one", scratch_dir());
-	snprintf(two, sizeof(two), "%s/two", scratch_dir());
-	ok(mkdir(one, 0700));
-	ok(mkdir(two, 0700));
 	ok(mount("none", one, "tmpfs", 0, NULL));
 	ok(mount("none", two, "tmpfs", 0, NULL));
 	kq = queue();
@@ -118,21 +83,6 @@ watch(int fd, unsigned int notes)
 	ck_assert_int_eq(do_change(fd, EV_ADD | EV_CLEAR, notes), 0);
 }
 
-/* What is told of a file, and of no other; EV_EOF goes with NOTE_REVOKE.  0: nothing. */
-static unsigned int
-told(int fd)
-{
-	struct kevent event;
-
-	if (collect(kq, &event, 1, 0) == 0)
-		return 0;
-	ck_assert_int_eq(event.filter, EVFILT_VNODE);
-	ck_assert_uint_eq(event.ident, (uintptr_t)fd);
-	ck_assert_int_eq(event.data, 0);
-	ck_assert_uint_eq(event.flags & EV_EOF, (event.fflags & NOTE_REVOKE) != 0 ? EV_EOF : 0);
-	return event.fflags;
-}
-
 START_TEST(vnode_unmount__forced_unmount_revokes)
 {
 	int fd;
@@ -144,18 +94,18 @@ START_TEST(vnode_unmount__forced_unmount_revokes)
 	/* Linux refuses to take away a mount with an open file, forced or not ... */
 	ck_assert(umount(one) == -1 && errno == EBUSY);
 	ck_assert(umount2(one, MNT_FORCE) == -1 && errno == EBUSY);
-	ck_assert_uint_eq(told(fd), 0);
+	ck_assert_uint_eq(told_of(kq, fd), 0);
 	/* ... unless it is left to the file. */
 	ok(umount2(one, MNT_FORCE | MNT_DETACH));
 	ck_assert(readable(kq, 10000));
-	ck_assert_uint_eq(told(fd), NOTE_REVOKE);
-	ck_assert_uint_eq(told(fd), 0);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_REVOKE);
+	ck_assert_uint_eq(told_of(kq, fd), 0);
 	ck_assert(!readable(kq, 0));
 	/* Which lives on. */
 	put(fd, 1);
-	ck_assert_uint_eq(told(fd), GROWS);
+	ck_assert_uint_eq(told_of(kq, fd), GROWS);
 	ok(umount2(two, MNT_DETACH));
-	ck_assert_uint_eq(told(fd), 0);
+	ck_assert_uint_eq(told_of(kq, fd), 0);
 	close(fd);
 	end();
 }
@@ -195,13 +145,13 @@ START_TEST(vnode_unmount__only_files_of_that_mount_are_told)
 	watch(b, ALL);
 	watch(memory, ALL);
 	ok(umount2(two, MNT_DETACH));
-	ck_assert_uint_eq(told(b), NOTE_REVOKE);
+	ck_assert_uint_eq(told_of(kq, b), NOTE_REVOKE);
 	no_event(kq);
 	/* The numbers of what is gone are not in the way of what comes. */
 	ok(mount("none", two, "tmpfs", 0, NULL));
 	no_event(kq);
 	ok(umount2(one, MNT_DETACH));
-	ck_assert_uint_eq(told(a), NOTE_REVOKE);
+	ck_assert_uint_eq(told_of(kq, a), NOTE_REVOKE);
 	no_event(kq);
 	close(a);
 	close(b);
@@ -244,9 +194,9 @@ START_TEST(vnode_unmount__update_to_revoke)
 	watch(fd, NOTE_WRITE);
 	ck_assert_int_eq(do_change(fd, 0, NOTE_REVOKE), 0);
 	put(fd, 1);
-	ck_assert_uint_eq(told(fd), 0);
+	ck_assert_uint_eq(told_of(kq, fd), 0);
 	ok(umount2(one, MNT_DETACH));
-	ck_assert_uint_eq(told(fd), NOTE_REVOKE);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_REVOKE);
 	close(fd);
 	end();
 }
@@ -265,8 +215,8 @@ START_TEST(vnode_unmount__disabled_one_keeps_it)
 	ck_assert(!readable(kq, 0));
 	ck_assert_int_eq(do_change(fd, EV_ENABLE, 0), 0);
 	/* Level-triggered. */
-	ck_assert_uint_eq(told(fd), NOTE_REVOKE);
-	ck_assert_uint_eq(told(fd), NOTE_REVOKE);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_REVOKE);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_REVOKE);
 	close(fd);
 	no_event(kq);
 	end();
@@ -287,14 +237,14 @@ START_TEST(vnode_unmount__bound_and_moved_mounts)
 	watch(original, NOTE_REVOKE);
 	watch(bound, NOTE_REVOKE);
 	ok(umount2(two, MNT_DETACH));
-	ck_assert_uint_eq(told(bound), NOTE_REVOKE);
+	ck_assert_uint_eq(told_of(kq, bound), NOTE_REVOKE);
 	no_event(kq);
 	ok(mount(one, two, NULL, MS_MOVE, NULL));
 	no_event(kq);
 	ok(mount(NULL, two, NULL, MS_REMOUNT | MS_BIND | MS_NOATIME, NULL));
 	no_event(kq);
 	ok(umount2(two, MNT_DETACH));
-	ck_assert_uint_eq(told(original), NOTE_REVOKE);
+	ck_assert_uint_eq(told_of(kq, original), NOTE_REVOKE);
 	no_event(kq);
 	close(original);
 	close(bound);
@@ -317,7 +267,7 @@ START_TEST(vnode_unmount__what_is_mounted_below_goes_too)
 	ok(link = open(name_in(one, "link"), O_EVTONLY | O_NOFOLLOW));
 	watch(dir, ALL);
 	ok(umount2(one, MNT_DETACH));
-	ck_assert_uint_eq(told(dir), NOTE_REVOKE);
+	ck_assert_uint_eq(told_of(kq, dir), NOTE_REVOKE);
 	close(dir);
 	/* A file whose mount has gone before has none to lose. */
 	watch(link, ALL);
@@ -377,7 +327,7 @@ START_TEST(vnode_unmount__beside_mounts_that_are_watched)
 	fd = make_file(two);
 	watch(fd, NOTE_REVOKE);
 	ok(umount2(two, MNT_DETACH));
-	ck_assert_uint_eq(told(fd), NOTE_REVOKE);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_REVOKE);
 	ck_assert_int_eq(do_change(fd, EV_DELETE, 0), 0);
 	ck_assert_int_eq(change(kq, 1, EVFILT_FS, EV_DELETE, 0, 0, NULL), 0);
 	/* All that is left is the instance of inotify. */
@@ -411,7 +361,7 @@ START_TEST(vnode_unmount__in_another_name_space)
 	fd = make_file(one);
 	watch(fd, NOTE_REVOKE);
 	ok(umount2(one, MNT_DETACH));
-	ck_assert_uint_eq(told(fd), NOTE_REVOKE);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_REVOKE);
 	ck_assert_int_eq(open_descriptors(), before);
 	close(fd);
 	end();
@@ -421,26 +371,20 @@ END_TEST
 /* Linux before 5.8 does not tell a mount's number by statx(), and some sandboxes forbid it. */
 START_TEST(vnode_unmount__without_statx)
 {
-	struct sock_filter filter[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_statx, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { .len = 4, .filter = filter };
 	int fd;
 
 	if (!begin())
 		return;
 	fd = make_file(one);
-	ok(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == -1) {
+	if (!refuse_call(SYS_statx, ENOSYS)) {
 		fprintf(stderr, "skipped: no system call can be forbidden: %s\n", strerror(errno));
+		close(fd);
+		end();
 		return;
 	}
 	watch(fd, NOTE_REVOKE);
 	ok(umount2(one, MNT_DETACH));
-	ck_assert_uint_eq(told(fd), NOTE_REVOKE);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_REVOKE);
 	close(fd);
 	end();
 }
@@ -455,15 +399,15 @@ check_tree(const char *dir)
 	ok(fd = open(name_in(dir, "old"), O_RDWR));
 	watch(fd, ALL & ~(unsigned)NOTE_LINK);
 	put(fd, 20);
-	ck_assert_uint_eq(told(fd), GROWS);
+	ck_assert_uint_eq(told_of(kq, fd), GROWS);
 	ok(ftruncate(fd, 3));
-	ck_assert_uint_eq(told(fd), NOTE_WRITE | NOTE_TRUNCATE | NOTE_ATTRIB);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_WRITE | NOTE_TRUNCATE | NOTE_ATTRIB);
 	ok(rename(name_in(dir, "old"), name_in(dir, "new")));
-	ck_assert_uint_eq(told(fd), NOTE_RENAME);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_RENAME);
 	ok(fchmod(fd, 0611));
-	ck_assert_uint_eq(told(fd), NOTE_ATTRIB);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_ATTRIB);
 	ok(unlink(name_in(dir, "new")));
-	ck_assert_uint_eq(told(fd), NOTE_DELETE);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_DELETE);
 	close(fd);
 	ok(mkdir(name_in(dir, "a"), 0755));
 	ok(mkdir(name_in(dir, "a/sub"), 0755));
@@ -471,16 +415,16 @@ check_tree(const char *dir)
 	ok(sub = open(name_in(dir, "a/sub"), O_RDONLY | O_DIRECTORY));
 	watch(sub, ALL & ~(unsigned)(NOTE_OPEN | NOTE_CLOSE));
 	ok(mkdir(name_in(dir, "a/sub/x"), 0755));
-	ck_assert_uint_eq(told(sub), NOTE_WRITE | NOTE_LINK);
+	ck_assert_uint_eq(told_of(kq, sub), NOTE_WRITE | NOTE_LINK);
 	ok(rmdir(name_in(dir, "a/sub/x")));
-	ck_assert_uint_eq(told(sub), NOTE_WRITE | NOTE_LINK);
+	ck_assert_uint_eq(told_of(kq, sub), NOTE_WRITE | NOTE_LINK);
 	ok(rename(name_in(dir, "a/sub"), name_in(dir, "b/sub")));
-	ck_assert_uint_eq(told(sub), NOTE_RENAME);
+	ck_assert_uint_eq(told_of(kq, sub), NOTE_RENAME);
 	ok(rmdir(name_in(dir, "b/sub")));
-	ck_assert_uint_eq(told(sub), NOTE_DELETE | NOTE_LINK);
+	ck_assert_uint_eq(told_of(kq, sub), NOTE_DELETE | NOTE_LINK);
 	ok(rmdir(name_in(dir, "a")));
 	ok(rmdir(name_in(dir, "b")));
-	ck_assert_uint_eq(told(sub), 0);
+	ck_assert_uint_eq(told_of(kq, sub), 0);
 	close(sub);
 }
 

@@ -72,6 +72,7 @@ send_all(int fd, const char *p, size_t len)
 			err(1, "write");
 }
 
+/* A host that is slow, which is about time. */
 static void
 pause_ms(long ms)
 {

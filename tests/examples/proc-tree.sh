@@ -47,6 +47,7 @@ run output sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do (:) & done; wait'
 [ "$(grep -c ': child of ' output)" -eq 10 ] && [ "$(grep -c ': exit code 0$' output)" -eq 11 ]
 result "ten children, each with its end" $? output
 
+# It sleeps to be the one that is left: its parent ends at once.
 run output sh -c '(sleep 0.3; echo orphan; exit 6) & exit 0'
 grep -q '^orphan$' output && grep -q ': exit code 6$' output
 result "who outlives its parent is waited for" $? output

@@ -46,6 +46,7 @@ result "from a pipe and into a pipe" $? err answer
 head -c 3000000 big >some
 host source some
 timeout 60 "$client" 127.0.0.1 "$port" </dev/null 2>err | {
+	# Time is what this is about: it reads late, and slowly.
 	sleep 0.5
 	while dd bs=65536 count=4 2>/dev/null | grep -a . ; do
 		sleep 0.01
@@ -68,6 +69,7 @@ collect "$host"
 result "a host that falls silent first still gets everything" $? err hostlog
 
 host sink there
+# Slowly: the pauses are what is tested.
 { printf a; sleep 0.3; printf b; sleep 0.3; printf c; } |
     timeout 60 "$client" 127.0.0.1 "$port" >answer 2>err
 collect "$host"

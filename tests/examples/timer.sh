@@ -58,6 +58,7 @@ result "the command runs after one, two and three seconds" $? seconds
 
 # --- A command that takes longer than the period.
 
+# It sleeps to be slow: longer than the period of 0.1 s.
 # shellcheck disable=SC2016
 start slow "$examples/timer" 0.1 sh -c 'echo begin; sleep 1; echo end' </dev/null
 within 20 grep -q end slow

@@ -2,6 +2,8 @@
 /* The operations that call kevent(), and what the model says to their results. */
 #include "world.h"
 
+#include "../thread.h"
+
 #include "clock.h"
 
 #include <errno.h>
@@ -358,25 +360,6 @@ compare_readable(struct world *w)
 
 /* Waiting in a thread, while the next operation is done. */
 
-static bool
-asleep(int tid)
-{
-	char path[64], text[512];
-	const char *state;
-	size_t n;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	f = fopen(path, "re");
-	if (f == NULL)
-		return true;
-	n = fread(text, 1, sizeof(text) - 1, f);
-	fclose(f);
-	text[n] = '\0';
-	state = strrchr(text, ')');
-	return state != NULL && state[2] == 'S';
-}
-
 void
 compare_wait(struct world *w, const uint8_t *arg)
 {
@@ -394,7 +377,8 @@ compare_wait(struct world *w, const uint8_t *arg)
 		return;
 	w->w_waits = true;
 	w->w_awaited = q;
-	while (c->c_tid == 0 || !asleep(c->c_tid))
+	/* Nothing tells that a thread has begun to wait but its state, which has to be looked at. */
+	while (c->c_tid == 0 || !thread_is(c->c_tid, 'S'))
 		usleep(100);
 }
 

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Runs a program, and does what has to do with time, signals and processes. */
 #include "world.h"
 
 #include "clock.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,18 +14,9 @@
 #define START	INT64_C(1000000000000)		/* of the clock ... */
 #define DATE	INT64_C(1700000000000000000)	/* ... and of the wall clock */
 
-#define MOST	2000	/* bytes that wait, in as many writes as are sure to fit */
-#define WRITES	16
 #define CHILD_MOST 40	/* a child's exit code is below that */
 
-static char directory[200];
 static volatile sig_atomic_t handled;
-
-void
-run_init(const char *dir)
-{
-	snprintf(directory, sizeof(directory), "%s", dir);
-}
 
 void
 world_fail(struct world *w, const char *format, ...)
@@ -75,353 +63,6 @@ world_slot(const struct world *w, unsigned kinds, unsigned from)
 			return (int)slot;
 	}
 	return -1;
-}
-
-static int
-free_slot(const struct world *w)
-{
-	for (int i = 0; i < MODEL_SLOTS; i++)
-		if (w->w_model.m_slot[i] == NULL)
-			return i;
-	return -1;
-}
-
-/* The system call, and what the model says of it. */
-static void
-agree(struct world *w, const char *what, int64_t result, int64_t model)
-{
-	if (result < 0)
-		result = -errno;
-	if (result != model)
-		world_fail(w, "%s() returned %lld, the model says %lld", what, (long long)result, (long long)model);
-}
-
-static int
-index_of(const struct world *w, const struct file *f)
-{
-	return (int)(f - w->w_model.m_file);
-}
-
-static const char *
-path(const struct world *w, const struct file *f, bool link)
-{
-	static char paths[2][300];
-	const struct names *names = &w->w_names[index_of(w, f)];
-
-	snprintf(paths[link], sizeof(paths[link]), "%s/%s%d.%d", directory, link ? "link" : "file", index_of(w, f),
-	    link ? 0 : names->n_renamed);
-	return paths[link];
-}
-
-/* Descriptors. */
-
-static void
-op_queue(struct world *w)
-{
-	int slot = free_slot(w), fd;
-	struct file *f;
-
-	if (slot < 0 || (f = model_file(&w->w_model, QUEUE)) == NULL)
-		return;
-	fd = kqueue();
-	if (fd < 0) {
-		world_fail(w, "kqueue(): errno %d", errno);
-		return;
-	}
-	model_open(&w->w_model, slot, fd, f);
-	world_say(w, "\tfd[%d] = kqueue();\n", slot);
-}
-
-static void
-open_pair(struct world *w, enum kind first, enum kind second)
-{
-	struct model *m = &w->w_model;
-	int slot = free_slot(w), other, fds[2], result;
-	struct file *f, *g;
-
-	if (slot < 0 || (f = model_file(m, first)) == NULL)
-		return;
-	m->m_slot[slot] = f;
-	other = free_slot(w);
-	m->m_slot[slot] = NULL;
-	if (other < 0 || (g = model_file(m, second)) == NULL)
-		return;
-	if (first == PIPE_READ)
-		result = pipe2(fds, O_NONBLOCK);
-	else
-		result = socketpair(AF_UNIX, (first == STREAM ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK, 0, fds);
-	if (result != 0) {
-		world_fail(w, "no pair: errno %d", errno);
-		return;
-	}
-	f->f_peer = g;
-	g->f_peer = f;
-	model_open(m, slot, fds[0], f);
-	model_open(m, other, fds[1], g);
-	if (first == PIPE_READ)
-		world_say(w, "\tn = pipe2(p, O_NONBLOCK); ");
-	else
-		world_say(w, "\tn = socketpair(AF_UNIX, %s | SOCK_NONBLOCK, 0, p); ",
-		    first == STREAM ? "SOCK_STREAM" : "SOCK_DGRAM");
-	world_say(w, "fd[%d] = p[0]; fd[%d] = p[1];\n", slot, other);
-}
-
-static void
-op_file(struct world *w, const uint8_t *arg)
-{
-	int slot = free_slot(w), fd;
-	struct file *f;
-
-	if (slot < 0 || (f = model_file(&w->w_model, REGULAR)) == NULL)
-		return;
-	w->w_names[index_of(w, f)] = (struct names){ .n_name = true };
-	fd = open(path(w, f, false), O_RDWR | O_CREAT | O_TRUNC, 0600);
-	if (fd < 0 || ftruncate(fd, arg[0] % 64) != 0) {
-		world_fail(w, "no file: errno %d", errno);
-		return;
-	}
-	f->f_bytes = arg[0] % 64;
-	model_open(&w->w_model, slot, fd, f);
-	world_say(w, "\tfd[%d] = open(\"%s\", O_RDWR | O_CREAT, 0600); n = ftruncate(fd[%d], %d);\n", slot,
-	    path(w, f, false), slot, arg[0] % 64);
-}
-
-/* A queue that is waited for through several numbers keeps them. */
-static bool
-kept(const struct world *w, int slot)
-{
-	const struct file *f = w->w_model.m_slot[slot];
-
-	return w->w_waits && f == w->w_awaited && f->f_refs > 1;
-}
-
-static void
-close_slot(struct world *w, int slot)
-{
-	int fd = w->w_model.m_number[slot];
-
-	model_close(&w->w_model, slot);
-	world_say(w, "\tclose(fd[%d]);\n", slot);
-	agree(w, "close", close(fd), 0);
-}
-
-static void
-op_close(struct world *w, const uint8_t *arg)
-{
-	int slot = world_slot(w, ~0u, arg[0]);
-
-	if (slot < 0 || kept(w, slot))
-		return;
-	/* Queues stay a little longer. */
-	if (w->w_model.m_slot[slot]->f_kind == QUEUE && arg[1] % 4 != 0)
-		return;
-	close_slot(w, slot);
-}
-
-static void
-op_dup(struct world *w, const uint8_t *arg)
-{
-	int slot = world_slot(w, ~0u, arg[0]), to = free_slot(w), fd;
-
-	if (slot < 0 || to < 0)
-		return;
-	fd = dup(w->w_model.m_number[slot]);
-	if (fd < 0) {
-		world_fail(w, "dup(): errno %d", errno);
-		return;
-	}
-	model_open(&w->w_model, to, fd, w->w_model.m_slot[slot]);
-	world_say(w, "\tfd[%d] = dup(fd[%d]);\n", to, slot);
-}
-
-static void
-op_dup2(struct world *w, const uint8_t *arg)
-{
-	struct model *m = &w->w_model;
-	int from = world_slot(w, ~0u, arg[0]), to = world_slot(w, ~KIND(QUEUE), arg[1]), fd;
-	struct file *f;
-
-	if (from < 0 || to < 0 || from == to)
-		return;
-	f = m->m_slot[from];
-	fd = m->m_number[to];
-	f->f_refs++;	/* in case both are the same file */
-	model_close(m, to);
-	f->f_refs--;
-	model_open(m, to, fd, f);
-	world_say(w, "\tn = dup2(fd[%d], fd[%d]);\n", from, to);
-	agree(w, "dup2", dup2(m->m_number[from], fd), fd);
-}
-
-/* What is done with them. */
-
-static void
-op_write(struct world *w, const uint8_t *arg)
-{
-	static const char bytes[256];
-	int slot = world_slot(w, KIND(PIPE_WRITE) | KIND(STREAM) | KIND(DGRAM) | KIND(REGULAR), arg[0]);
-	struct file *f, *to;
-	int64_t n = arg[1] % 32;
-	bool quiet;
-
-	if (slot < 0)
-		return;
-	f = w->w_model.m_slot[slot];
-	to = f->f_peer;
-	if (n == 0 && f->f_kind != DGRAM)
-		n = 1;
-	quiet = f->f_kind == PIPE_WRITE || f->f_kind == STREAM;
-	if (quiet && to->f_refs > 0 && (to->f_full || to->f_bytes + n > MOST || to->f_writes == WRITES))
-		return;
-	if (f->f_kind == DGRAM && (to->f_refs == 0 || to->f_dgrams == MODEL_DGRAMS))
-		return;
-	world_say(w, "\tn = (int)write(fd[%d], bytes, %lld);\n", slot, (long long)n);
-	agree(w, "write", write(w->w_model.m_number[slot], bytes, (size_t)n), model_write(&w->w_model, f, n));
-}
-
-static void
-op_read(struct world *w, const uint8_t *arg)
-{
-	char bytes[64];
-	int slot = world_slot(w, KIND(PIPE_READ) | KIND(STREAM) | KIND(DGRAM) | KIND(REGULAR), arg[0]);
-	int64_t n = 1 + arg[1] % 64;
-	struct file *f;
-
-	if (slot < 0)
-		return;
-	f = w->w_model.m_slot[slot];
-	if (f->f_full)
-		return;
-	world_say(w, "\tn = (int)read(fd[%d], bytes, %lld);\n", slot, (long long)n);
-	agree(w, "read", read(w->w_model.m_number[slot], bytes, (size_t)n), model_read(&w->w_model, f, n));
-}
-
-static void
-op_fill(struct world *w, const uint8_t *arg)
-{
-	static const char bytes[65536];
-	int slot = world_slot(w, KIND(PIPE_WRITE) | KIND(STREAM), arg[0]);
-	struct file *f;
-
-	if (slot < 0 || w->w_waits)
-		return;
-	f = w->w_model.m_slot[slot];
-	if (f->f_peer->f_refs == 0 || f->f_shut || f->f_peer->f_deaf || f->f_peer->f_full)
-		return;
-	world_say(w, "\twhile (write(fd[%d], bytes, sizeof(bytes)) > 0);\n", slot);
-	while (write(w->w_model.m_number[slot], bytes, sizeof(bytes)) > 0)
-		;
-	while (write(w->w_model.m_number[slot], bytes, 1) > 0)
-		;
-	model_fill(&w->w_model, f);
-}
-
-static void
-op_drain(struct world *w, const uint8_t *arg)
-{
-	static char bytes[65536];
-	int slot = world_slot(w, KIND(PIPE_READ) | KIND(STREAM), arg[0]);
-	struct file *f;
-
-	if (slot < 0 || w->w_waits)
-		return;
-	f = w->w_model.m_slot[slot];
-	if (f->f_error != 0)
-		return;
-	world_say(w, "\twhile (read(fd[%d], bytes, sizeof(bytes)) > 0);\n", slot);
-	while (read(w->w_model.m_number[slot], bytes, sizeof(bytes)) > 0)
-		;
-	model_drain(&w->w_model, f);
-}
-
-static void
-op_shutdown(struct world *w, const uint8_t *arg)
-{
-	int slot = world_slot(w, KIND(STREAM), arg[0]);
-	bool both = arg[1] % 3 == 0;
-
-	if (slot < 0 || w->w_model.m_slot[slot]->f_peer->f_refs == 0)
-		return;
-	world_say(w, "\tshutdown(fd[%d], %s);\n", slot, both ? "SHUT_RDWR" : "SHUT_WR");
-	agree(w, "shutdown", shutdown(w->w_model.m_number[slot], both ? SHUT_RDWR : SHUT_WR), 0);
-	model_shutdown(&w->w_model, w->w_model.m_slot[slot], both);
-}
-
-/* Files. */
-
-static void
-op_of_file(struct world *w, enum code code, const uint8_t *arg)
-{
-	int slot = world_slot(w, KIND(REGULAR), arg[0]), fd;
-	struct model *m = &w->w_model;
-	struct file *f;
-	int64_t n = arg[1] % 64;
-
-	if (slot < 0)
-		return;
-	f = m->m_slot[slot];
-	fd = m->m_number[slot];
-	switch (code) {
-	case OP_SEEK:
-		world_say(w, "\tlseek(fd[%d], %lld, SEEK_SET);\n", slot, (long long)n);
-		agree(w, "lseek", lseek(fd, n, SEEK_SET), n);
-		model_seek(m, f, n);
-		break;
-	case OP_APPEND:
-		n = 1 + n % 8;
-		world_say(w, "\tn = (int)pwrite(fd[%d], bytes, %lld, %lld);\n", slot, (long long)n, (long long)f->f_bytes);
-		agree(w, "pwrite", pwrite(fd, "\0\0\0\0\0\0\0\0", (size_t)n, f->f_bytes), n);
-		model_append(m, f, n);
-		break;
-	case OP_TRUNCATE:
-		world_say(w, "\tn = ftruncate(fd[%d], %lld);\n", slot, (long long)n);
-		agree(w, "ftruncate", ftruncate(fd, n), 0);
-		model_truncate(m, f, n);
-		break;
-	default:
-		f->f_mode ^= 040;
-		world_say(w, "\tfchmod(fd[%d], %#o);\n", slot, 0600 | f->f_mode);
-		agree(w, "fchmod", fchmod(fd, (mode_t)(0600 | f->f_mode)), 0);
-		model_vnode(m, f, NOTE_ATTRIB);
-	}
-}
-
-static void
-op_of_name(struct world *w, enum code code, const uint8_t *arg)
-{
-	int slot = world_slot(w, KIND(REGULAR), arg[0]);
-	struct names *names;
-	struct file *f;
-	char before[300];
-
-	if (slot < 0)
-		return;
-	f = w->w_model.m_slot[slot];
-	names = &w->w_names[index_of(w, f)];
-	if (code == OP_UNLINK && names->n_link) {
-		world_say(w, "\tunlink(\"%s\");\n", path(w, f, true));
-		agree(w, "unlink", unlink(path(w, f, true)), 0);
-		names->n_link = false;
-		model_vnode(&w->w_model, f, NOTE_DELETE | NOTE_LINK);
-	} else if (!names->n_name) {
-		return;
-	} else if (code == OP_UNLINK) {
-		world_say(w, "\tunlink(\"%s\");\n", path(w, f, false));
-		agree(w, "unlink", unlink(path(w, f, false)), 0);
-		names->n_name = false;
-		model_vnode(&w->w_model, f, NOTE_DELETE | NOTE_LINK);
-	} else if (code == OP_RENAME) {
-		strcpy(before, path(w, f, false));
-		names->n_renamed++;
-		world_say(w, "\trename(\"%s\", \"%s\");\n", before, path(w, f, false));
-		agree(w, "rename", rename(before, path(w, f, false)), 0);
-		model_vnode(&w->w_model, f, NOTE_RENAME);
-	} else if (!names->n_link) {
-		world_say(w, "\tn = link(\"%s\", \"%s\");\n", path(w, f, false), path(w, f, true));
-		agree(w, "link", link(path(w, f, false), path(w, f, true)), 0);
-		names->n_link = true;
-		model_vnode(&w->w_model, f, NOTE_LINK);
-	}
 }
 
 /* Time. */
@@ -597,9 +238,9 @@ step(struct world *w, enum code code, const uint8_t *arg)
 	case OP_FILL:		op_fill(w, arg); break;
 	case OP_DRAIN:		op_drain(w, arg); break;
 	case OP_QUEUE:		op_queue(w); break;
-	case OP_PIPE:		open_pair(w, PIPE_READ, PIPE_WRITE); break;
-	case OP_STREAM:		open_pair(w, STREAM, STREAM); break;
-	case OP_DGRAM:		open_pair(w, DGRAM, DGRAM); break;
+	case OP_PIPE:		op_pair(w, PIPE_READ, PIPE_WRITE); break;
+	case OP_STREAM:		op_pair(w, STREAM, STREAM); break;
+	case OP_DGRAM:		op_pair(w, DGRAM, DGRAM); break;
 	case OP_FILE:		op_file(w, arg); break;
 	case OP_CLOSE:		op_close(w, arg); break;
 	case OP_DUP:		op_dup(w, arg); break;
@@ -650,7 +291,7 @@ end(struct world *w)
 		compare_woken(w);
 	for (int i = 0; i < MODEL_SLOTS; i++)
 		if (m->m_slot[i] != NULL)
-			close_slot(w, i);
+			world_close(w, i);
 	for (unsigned i = 0; i < MODEL_SIGNALS; i++)
 		if (sigaction(world_signal(i), NULL, &now) != 0 ||
 		    now.sa_handler != (w->w_handles[i] ? handler : SIG_IGN))
@@ -664,9 +305,9 @@ end(struct world *w)
 		struct file *f = &m->m_file[i];
 
 		if (w->w_names[i].n_name)
-			unlink(path(w, f, false));
+			unlink(world_path(w, f, false));
 		if (w->w_names[i].n_link)
-			unlink(path(w, f, true));
+			unlink(world_path(w, f, true));
 	}
 	clock_set(0, 0);
 }

