@@ -71,6 +71,8 @@ START_TEST(kqueue_handler__closes_a_queue_in_malloc)
 			block[n % 16] = malloc(n % 5000);
 		}
 	}
+	while (victim[0] != -1)
+		nap(1);
 	alarms(0);
 	for (unsigned i = 0; i < 16; i++)
 		free(block[i]);
