@@ -71,7 +71,7 @@ stage_fuzz() {
 	. tools/check.sh
 	cmake -S . -B build/fuzz -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG="-g -O1" -DKQ_FUZZ=ON \
 	    -DKQ_TESTS=ON -DKQ_EXAMPLES=OFF -DKQ_SANITIZE=address,undefined
-	for pair in "changelist program" "mountinfo link" "procfs"; do
+	for pair in "changelist program" "mountinfo link" "procfs fdinfo" "inotify procconn"; do
 		targets=
 		for name in $pair; do
 			cmake --build build/fuzz --parallel "$jobs" --target fuzz_"$name"
