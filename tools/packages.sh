@@ -62,6 +62,7 @@ need_to_test() {
 need_to_lint() {
 	need_to_build
 	need cppcheck command -v cppcheck
+	need clang-tidy command -v clang-tidy
 }
 
 need_for_builds() {

@@ -6,7 +6,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 
 all_stages="gcc clang asan tsan header package musl man"
-# Slow, or in need of many packages, and only run if named: fuzz builds lint
+# Slow, or in need of many packages, and only run if named: fuzz builds lint valgrind
 jobs=$(nproc 2>/dev/null || echo 1)
 log=build/log
 

@@ -18,7 +18,7 @@
 static enum fdkind
 except_kind(struct kqueue *kq, int fd)
 {
-	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
+	struct watch *w = watch_at(&kq->kq_watches, (uint32_t)fd);
 
 	if (w->w_kind == FD_UNKNOWN)
 		w->w_kind = (uint8_t)watch_find_kind(kq, fd, w);

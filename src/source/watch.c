@@ -388,7 +388,7 @@ watch_update_simple(struct kqueue *kq, int fd, struct watch *w, const struct kno
 int
 watch_update(struct kqueue *kq, int fd, struct knote *again)
 {
-	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
+	struct watch *w = watch_at(&kq->kq_watches, (uint32_t)fd);
 	unsigned want[WATCH_DIRECTIONS], bits[WATCH_LANES] = { 0 };
 	unsigned armed = 0, repeat = WATCH_LANES;
 	uint8_t before = w->w_lane;
