@@ -67,7 +67,7 @@ begin(void)
 		fprintf(stderr, "skipped: no mount name space: it takes root or a user name space\n");
 		return false;
 	}
-	ok(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	ok(mount("none", "/", "", MS_REC | MS_PRIVATE, NULL));
 	snprintf(one, sizeof(one), "%s/one", scratch_dir());
 	snprintf(two, sizeof(two), "%s/two", scratch_dir());
 	ok(mkdir(one, 0700));
@@ -282,16 +282,16 @@ START_TEST(vnode_unmount__bound_and_moved_mounts)
 		return;
 	original = make_file(one);
 	ok(umount2(two, MNT_DETACH));
-	ok(mount(one, two, NULL, MS_BIND, NULL));
+	ok(mount(one, two, "", MS_BIND, NULL));
 	bound = make_file(two);
 	watch(original, NOTE_REVOKE);
 	watch(bound, NOTE_REVOKE);
 	ok(umount2(two, MNT_DETACH));
 	ck_assert_uint_eq(told(bound), NOTE_REVOKE);
 	no_event(kq);
-	ok(mount(one, two, NULL, MS_MOVE, NULL));
+	ok(mount(one, two, "", MS_MOVE, NULL));
 	no_event(kq);
-	ok(mount(NULL, two, NULL, MS_REMOUNT | MS_BIND | MS_NOATIME, NULL));
+	ok(mount(NULL, two, "", MS_REMOUNT | MS_BIND | MS_NOATIME, NULL));
 	no_event(kq);
 	ok(umount2(two, MNT_DETACH));
 	ck_assert_uint_eq(told(original), NOTE_REVOKE);

@@ -5,6 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 . tools/check.sh
 
+# shellcheck disable=SC2089,SC2090 # the quotes are C's
 defines='-D_GNU_SOURCE -DKQ_INTERPOSE=1 -DKQ_INTERPOSE_STREAMS=1 -DKQ_VERSION="" -DKQ_LIBKQUEUE_VERSION=""'
 flags="-std=c11 -Iinclude -Isrc $defines"
 jobs=$(nproc)

@@ -119,6 +119,13 @@ stage_lint() {
 	sh tools/lint.sh
 }
 
+stage_valgrind() {
+	tools/packages.sh valgrind
+	cmake --preset release -DKQ_TESTS=ON
+	cmake --build --preset release --parallel "$jobs"
+	sh tools/valgrind.sh
+}
+
 # run_stage NAME: adds to the totals and prints the stage's line.
 run_stage() {
 	echo "==> $1"
