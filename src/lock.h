@@ -22,6 +22,16 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+/* Valgrind's helgrind knows of pthread's locks only, and has to be told of others: the option KQ_HELGRIND. */
+#ifdef KQ_HELGRIND
+#include <valgrind/helgrind.h>
+#define LOCK_TAKEN(lk)		VALGRIND_HG_MUTEX_LOCK_POST(lk)
+#define LOCK_DROPPED(lk)	VALGRIND_HG_MUTEX_UNLOCK_PRE(lk)
+#else
+#define LOCK_TAKEN(lk)		((void)(lk))
+#define LOCK_DROPPED(lk)	((void)(lk))
+#endif
+
 struct lock {
 	_Atomic uint32_t lk_word;	/* 0 free, 1 held, 2 held and wanted */
 };
@@ -41,11 +51,13 @@ lock_take(struct lock *lk)
 	if (!atomic_compare_exchange_strong_explicit(&lk->lk_word, &unheld, 1,
 	    memory_order_acquire, memory_order_relaxed))
 		lock_wait(lk);
+	LOCK_TAKEN(lk);
 }
 
 static inline void
 lock_drop(struct lock *lk)
 {
+	LOCK_DROPPED(lk);
 	if (atomic_exchange_explicit(&lk->lk_word, 0, memory_order_release) == 2)
 		lock_wake(lk);
 	atomic_signal_fence(memory_order_seq_cst);
