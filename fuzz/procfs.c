@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* /proc/PID/stat and /proc/self/fdinfo/N of a pidfd. */
+/* /proc/PID/stat, and the names in /proc. */
 #include "feed.h"
 
 #include "source/procfs.c"
+
+static void
+found(void *arg, const struct procfs_process *p)
+{
+	(void)arg;
+	if (p->pp_pid <= 0)
+		__builtin_trap();
+}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
@@ -11,7 +19,9 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	char text[512];
 
 	feed = (struct feed){ bytes, size };
-	procfs_process("1", &process);
+	procfs_process(1, &process);
+	feed = (struct feed){ bytes, size };
+	procfs_processes(found, NULL);
 	feed = (struct feed){ bytes, size };
 	if (procfs_read("/proc/1/stat", text, sizeof(text)))
 		for (int field = 3; field < 60; field++) {

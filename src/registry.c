@@ -110,17 +110,21 @@ registry_reserve(struct kqueue *kq)
 	return 0;
 }
 
-/* The chain that a knote with this key is in: its watch's or its bucket's. */
+/* The chain that a knote with this key is in, or would be: its watch's or its bucket's.  There is one. */
+static inline uint32_t *
+registry_chain_of(struct kqueue *kq, const struct filterops *fo, uintptr_t ident, unsigned filter)
+{
+	return fo->fo_fd ? &watch_at(&kq->kq_watches, (uint32_t)ident)->w_knotes :
+	    registry_bucket(&kq->kq_hash, ident, filter);
+}
+
+/* The same; NULL if there is none. */
 static inline uint32_t *
 registry_chain(struct kqueue *kq, const struct filterops *fo, uintptr_t ident, unsigned filter)
 {
-	struct watch *w;
-
-	if (fo->fo_fd) {
-		w = watch_find(&kq->kq_watches, (uint32_t)ident);
-		return w == NULL ? NULL : &w->w_knotes;
-	}
-	return kq->kq_hash.kh_size == 0 ? NULL : registry_bucket(&kq->kq_hash, ident, filter);
+	if (fo->fo_fd ? watch_find(&kq->kq_watches, (uint32_t)ident) == NULL : kq->kq_hash.kh_size == 0)
+		return NULL;
+	return registry_chain_of(kq, fo, ident, filter);
 }
 
 /*
@@ -189,7 +193,7 @@ registry_find_gone(struct kqueue *kq, const struct kevent *kev)
 static void
 registry_chain_up(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
 {
-	uint32_t *chain = registry_chain(kq, fo, kn->kn_ident, kn->kn_filter);
+	uint32_t *chain = registry_chain_of(kq, fo, kn->kn_ident, kn->kn_filter);
 
 	kn->kn_next = *chain;
 	*chain = kn->kn_slot;
@@ -236,7 +240,7 @@ registry_relink(struct kqueue *kq, struct knote *kn)
 void
 registry_unlink(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
 {
-	uint32_t *link = registry_chain(kq, fo, kn->kn_ident, kn->kn_filter);
+	uint32_t *link = registry_chain_of(kq, fo, kn->kn_ident, kn->kn_filter);
 
 	while (*link != kn->kn_slot)
 		link = &knote_at(&kq->kq_pool, *link)->kn_next;

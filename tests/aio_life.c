@@ -10,7 +10,7 @@ START_TEST(aio_life__an_aiocb_can_be_used_again)
 {
 	int kq = queue(), fd = file_with("abc"), fds[2];
 	struct aiocb cb;
-	char c;
+	char c = '\0';	/* valgrind sees nothing of what io_uring writes */
 
 	pair(PAIR_PIPE, fds);
 	set(&cb, fd, &c, 1, 0);

@@ -146,13 +146,13 @@ START_TEST(fs__remounting_is_no_event)
 	kq = queue();
 	mount_on(one);
 	ck_assert_int_eq(fs(kq, 0, EV_ADD, ALL), 0);
-	ok(mount("none", one, NULL, MS_REMOUNT | MS_RDONLY, NULL));
+	ok(mount("none", one, "", MS_REMOUNT | MS_RDONLY, NULL));
 	no_event(kq);
-	ok(mount("none", one, NULL, MS_REMOUNT | MS_BIND | MS_NOEXEC, NULL));
+	ok(mount("none", one, "", MS_REMOUNT | MS_BIND | MS_NOEXEC, NULL));
 	no_event(kq);
-	ok(mount("none", one, NULL, MS_SHARED, NULL));
+	ok(mount("none", one, "", MS_SHARED, NULL));
 	no_event(kq);
-	ok(mount("none", one, NULL, MS_REMOUNT | MS_BIND, NULL));
+	ok(mount("none", one, "", MS_REMOUNT | MS_BIND, NULL));
 	no_event(kq);
 	ck_assert(!readable(kq, 0));
 	unmount(one);
@@ -168,13 +168,13 @@ START_TEST(fs__bind_and_move)
 	if (!begin())
 		return;
 	kq = watch_all();
-	ok(mount(one, two, NULL, MS_BIND, NULL));
+	ok(mount(one, two, "", MS_BIND, NULL));
 	expect(kq, 0, VQ_MOUNT);
 	unmount(two);
 	expect(kq, 0, VQ_UNMOUNT);
 	mount_on(one);
 	expect(kq, 0, VQ_MOUNT);
-	ok(mount(one, two, NULL, MS_MOVE, NULL));
+	ok(mount(one, two, "", MS_MOVE, NULL));
 	expect(kq, 0, ALL);
 	unmount(two);
 	expect(kq, 0, VQ_UNMOUNT);
@@ -239,17 +239,17 @@ START_TEST(fs__thousands)
 	for (i = 0; i < 3000; i++) {
 		snprintf(path, sizeof(path), "%s/%d", one, i);
 		ok(mkdir(path, 0700));
-		ok(mount(two, path, NULL, MS_BIND, NULL));
+		ok(mount(two, path, "", MS_BIND, NULL));
 	}
 	expect(kq, 0, VQ_MOUNT);
 	ck_assert_int_eq(fs(kq, 0, EV_DELETE, 0), 0);
 	ck_assert_int_eq(fs(kq, 0, EV_ADD, ALL), 0);
 	unmount(path);
 	expect(kq, 0, VQ_UNMOUNT);
-	ok(mount(two, path, NULL, MS_BIND, NULL));
+	ok(mount(two, path, "", MS_BIND, NULL));
 	expect(kq, 0, VQ_MOUNT);
 	unmount(path);
-	ok(mount(one, path, NULL, MS_BIND, NULL));
+	ok(mount(one, path, "", MS_BIND, NULL));
 	expect(kq, 0, ALL);
 	unmount(one);
 	expect(kq, 0, VQ_UNMOUNT);

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# packages.sh [--check] build|test|bench|coverage|lint|builds: sees to it that what is needed to do that is there.
+# packages.sh [--check] build|test|bench|coverage|lint|builds|valgrind: sees to it that what is needed to do that is there.
 # Missing Debian packages are installed if we are root or sudo asks nothing; otherwise, and with
 # --check, the command to run is printed and the exit code is 1.  Nothing missing: apt is not run.
 # shellcheck disable=SC2086 # some variables are lists of words
@@ -62,6 +62,12 @@ need_to_test() {
 need_to_lint() {
 	need_to_build
 	need cppcheck command -v cppcheck
+	need clang-tidy command -v clang-tidy
+}
+
+need_for_valgrind() {
+	need_to_test
+	need valgrind command -v valgrind
 }
 
 need_for_builds() {
@@ -93,8 +99,9 @@ test)	need_to_test ;;
 bench)	need_to_bench ;;
 lint)	need_to_lint ;;
 builds)	need_for_builds ;;
+valgrind) need_for_valgrind ;;
 coverage) need_to_cover ;;
-*)	echo "usage: $0 [--check] build|test|bench|coverage|lint|builds" >&2
+*)	echo "usage: $0 [--check] build|test|bench|coverage|lint|builds|valgrind" >&2
 	exit 2 ;;
 esac
 

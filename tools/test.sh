@@ -6,7 +6,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 
 all_stages="gcc clang asan tsan header package musl man"
-# Slow, or in need of many packages, and only run if named: fuzz builds lint
+# Slow, or in need of many packages, and only run if named: fuzz builds lint valgrind
 jobs=$(nproc 2>/dev/null || echo 1)
 log=build/log
 
@@ -71,7 +71,7 @@ stage_fuzz() {
 	. tools/check.sh
 	cmake -S . -B build/fuzz -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG="-g -O1" -DKQ_FUZZ=ON \
 	    -DKQ_TESTS=ON -DKQ_EXAMPLES=OFF -DKQ_SANITIZE=address,undefined
-	for pair in "changelist program" "mountinfo link" "procfs"; do
+	for pair in "changelist program" "mountinfo link" "procfs fdinfo" "inotify procconn"; do
 		targets=
 		for name in $pair; do
 			cmake --build build/fuzz --parallel "$jobs" --target fuzz_"$name"
@@ -117,6 +117,13 @@ stage_man() {
 stage_lint() {
 	tools/packages.sh lint
 	sh tools/lint.sh
+}
+
+stage_valgrind() {
+	tools/packages.sh valgrind
+	cmake --preset release -DKQ_TESTS=ON
+	cmake --build --preset release --parallel "$jobs"
+	sh tools/valgrind.sh
 }
 
 # run_stage NAME: adds to the totals and prints the stage's line.

@@ -13,6 +13,7 @@
 #include "fdtable.h"
 #include "interpose/next.h"
 #include "kqueue.h"
+#include "source/procfs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -121,35 +122,23 @@ close_range(unsigned first, unsigned last, int flags)
 	return close_range_next(from, last, flags);
 }
 
-/* What getdents64(2) writes: no libc's struct dirent on every machine. */
-struct listed {
-	uint64_t	l_ino;
-	int64_t		l_next;
-	uint16_t	l_size;
-	uint8_t		l_type;
-	char		l_name[];
-};
-
 /* Closes what /proc lists from first on; false: it cannot be read.  Fit for signal handlers. */
 static bool
 close_listed(int first)
 {
 	int dir = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/fd",
 	    O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	_Alignas(struct listed) char buffer[1024];
+	_Alignas(struct procfs_entry) char buffer[1024];
 	long n = 0;
 
 	while (dir >= 0 && (n = syscall(SYS_getdents64, dir, buffer, sizeof(buffer))) > 0)
 		for (long at = 0; at < n;) {
-			const struct listed *entry = (const void *)(buffer + at);
-			const char *name = entry->l_name;
-			int fd = 0;
+			const struct procfs_entry *entry = (const void *)(buffer + at);
+			int fd = procfs_number(entry->pe_name);
 
-			while (*name >= '0' && *name <= '9')
-				fd = fd * 10 + (*name++ - '0');
-			if (*name == '\0' && fd >= first && fd != dir)
+			if (fd >= first && fd != dir)
 				close(fd);
-			at += entry->l_size;
+			at += entry->pe_size;
 		}
 	if (dir >= 0)
 		syscall(SYS_close, dir);

@@ -504,9 +504,9 @@ static int
 ring_cancelled(const struct aio_job *job, bool going)
 {
 	const struct timespec moment = { 0, 1000000 };
-	int error = EINPROGRESS;
+	int error;
 
-	for (int i = 0; going && (error = aio_uring_status(job)) == EINPROGRESS && i < 1000; i++) {
+	for (int i = 0; going && aio_uring_status(job) == EINPROGRESS && i < 1000; i++) {
 		syscall(SYS_nanosleep, &moment, NULL);
 		aio_uring_reap();
 	}

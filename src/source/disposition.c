@@ -37,8 +37,8 @@ struct view {
 static struct {
 	_Atomic int64_t	count;		/* (a) arrivals */
 	_Atomic uint32_t turn;		/* (a) its lowest bit says which view is valid */
-	struct view	view[2];	/* (a) the program's disposition; written with (l) */
 	uint32_t	watches;	/* (l) */
+	struct view	view[2];	/* (a) the program's disposition; written with (l) */
 } signals[DISPOSITION_SIGNALS + 1];
 
 _Atomic uint64_t disposition_watched;

@@ -460,8 +460,10 @@ inotify_read(struct inotify *in)
 	for (int reads = 0; reads < INOTIFY_READS; reads++) {
 		/* read() would be a cancellation point. */
 		n = syscall(SYS_read, in->in_fd, buffer, sizeof(buffer));
-		for (long at = 0; at < n; at += (long)(sizeof(event) + event.len)) {
+		for (long at = 0; n - at >= (long)sizeof(event); at += (long)(sizeof(event) + event.len)) {
 			memcpy(&event, buffer + at, sizeof(event));
+			if (event.len > (uint32_t)n)
+				break;		/* never so far; 32-bit numbers must not overflow */
 			inotify_event(in, &event);
 		}
 		if (n < (long)(sizeof(buffer) - INOTIFY_LONGEST))

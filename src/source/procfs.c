@@ -15,15 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* getdents64(2)'s. */
-struct entry {
-	uint64_t	e_ino;
-	int64_t		e_off;
-	unsigned short	e_size;
-	unsigned char	e_type;
-	char		e_name[];
-};
-
 static int
 procfs_open(const char *path, int flags)
 {
@@ -66,19 +57,19 @@ procfs_now(void)
 }
 
 static bool
-procfs_process(const char *name, struct procfs_process *p)
+procfs_process(int pid, struct procfs_process *p)
 {
 	const char *parent, *start;
 	char path[40], text[2048];
 
-	snprintf(path, sizeof(path), "/proc/%.16s/stat", name);
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	if (!procfs_read(path, text, sizeof(text)))
 		return false;
 	parent = procfs_field(text, 4);
 	start = procfs_field(text, 22);
-	if (start == NULL)
+	if (parent == NULL || start == NULL)
 		return false;
-	p->pp_pid = (pid_t)strtol(name, NULL, 10);
+	p->pp_pid = pid;
 	p->pp_parent = (pid_t)strtol(parent, NULL, 10);
 	p->pp_start = strtoll(start, NULL, 10);
 	return true;
@@ -87,19 +78,20 @@ procfs_process(const char *name, struct procfs_process *p)
 void
 procfs_processes(void (*found)(void *arg, const struct procfs_process *), void *arg)
 {
-	_Alignas(struct entry) char buffer[4096];
+	_Alignas(struct procfs_entry) char buffer[4096];
 	int fd = procfs_open("/proc", O_DIRECTORY);
 	struct procfs_process process;
-	const struct entry *e;
+	const struct procfs_entry *e;
+	int pid;
 	long n;
 
 	if (fd < 0)
 		return;
 	while ((n = syscall(SYS_getdents64, fd, buffer, sizeof(buffer))) > 0)
-		for (long at = 0; at < n; at += e->e_size) {
+		for (long at = 0; at < n; at += e->pe_size) {
 			e = (const void *)(buffer + at);
-			if (e->e_name[0] >= '1' && e->e_name[0] <= '9' &&
-			    procfs_process(e->e_name, &process))
+			pid = procfs_number(e->pe_name);
+			if (pid > 0 && procfs_process(pid, &process))
 				found(arg, &process);
 		}
 	hidden_close(fd);

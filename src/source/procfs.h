@@ -3,6 +3,7 @@
 #ifndef KQ_PROCFS_H
 #define KQ_PROCFS_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,6 +14,26 @@ struct procfs_process {
 	pid_t	pp_parent;
 	int64_t	pp_start;	/* in the unit of procfs_now() */
 };
+
+/* What getdents64(2) writes: no libc's struct dirent on every machine. */
+struct procfs_entry {
+	uint64_t	pe_ino;
+	int64_t		pe_off;
+	unsigned short	pe_size;
+	unsigned char	pe_type;
+	char		pe_name[];
+};
+
+/* The number that a name in /proc is; -1: none.  Fit for signal handlers and for children of clone(). */
+static inline int
+procfs_number(const char *name)
+{
+	int number = *name == '\0' ? -1 : 0;
+
+	for (; *name >= '0' && *name <= '9' && number <= (INT_MAX - 9) / 10; name++)
+		number = number * 10 + (*name - '0');
+	return *name == '\0' ? number : -1;
+}
 
 /* What a file has, as text; false if it has nothing. */
 bool	procfs_read(const char *path, char *text, size_t size);

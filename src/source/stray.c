@@ -9,6 +9,7 @@
 
 #include "hidden.h"
 #include "kqueue.h"
+#include "source/procfs.h"
 #include "source/timerfd.h"
 
 #include <errno.h>
@@ -23,26 +24,6 @@
 /* Nanoseconds from one try to the next: it costs a fork. */
 #define STRAY_PAUSE	INT64_C(100000000)
 
-/* As getdents64(2) gives it. */
-struct stray_entry {
-	uint64_t	ino;
-	int64_t		off;
-	uint16_t	size;
-	uint8_t		type;
-	char		name[];
-};
-
-/* The number that a name in /proc/self/fd is; -1: none. */
-static int
-stray_number(const char *name)
-{
-	int fd = 0;
-
-	for (; *name >= '0' && *name <= '9'; name++)
-		fd = fd * 10 + (*name - '0');
-	return *name == '\0' ? fd : -1;
-}
-
 /* In the child: whether file d had an item of that number, which is no more. */
 static bool
 stray_try(int ep, int fd, int d)
@@ -55,8 +36,8 @@ stray_try(int ep, int fd, int d)
 static int
 stray_try_all(int ep, int fd)
 {
-	_Alignas(struct stray_entry) char buffer[2048];
-	struct stray_entry *entry;
+	_Alignas(struct procfs_entry) char buffer[2048];
+	const struct procfs_entry *entry;
 	int dir, found = 0;
 	long n;
 
@@ -65,9 +46,9 @@ stray_try_all(int ep, int fd)
 	if (dir == fd)
 		dir = (int)syscall(SYS_dup, dir);
 	while ((n = syscall(SYS_getdents64, dir, buffer, sizeof(buffer))) > 0)
-		for (long at = 0; at < n; at += entry->size) {
-			entry = (struct stray_entry *)(void *)(buffer + at);
-			found |= stray_try(ep, fd, stray_number(entry->name));
+		for (long at = 0; at < n; at += entry->pe_size) {
+			entry = (const void *)(buffer + at);
+			found |= stray_try(ep, fd, procfs_number(entry->pe_name));
 		}
 	return found ? 0 : 1;
 }

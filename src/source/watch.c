@@ -420,7 +420,7 @@ watch_update_all(struct kqueue *kq, int fd, struct watch *w, struct knote *again
 int
 watch_update(struct kqueue *kq, int fd, struct knote *again)
 {
-	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
+	struct watch *w = watch_at(&kq->kq_watches, (uint32_t)fd);
 
 	return watch_is_simple(kq, w) ? watch_update_simple(kq, fd, w, again) :
 	    watch_update_all(kq, fd, w, again);

@@ -51,13 +51,21 @@ struct watch_table {
 #define WATCH_CHUNK_SHIFT 7
 #define WATCH_CHUNK	(1u << WATCH_CHUNK_SHIFT)
 
+/* The watch of a descriptor that is known to have one, as one with a knote is. */
+static inline struct watch *
+watch_at(const struct watch_table *table, uint32_t fd)
+{
+	return &table->wt_chunk[fd >> WATCH_CHUNK_SHIFT][fd & (WATCH_CHUNK - 1)];
+}
+
+/* NULL if there is none. */
 static inline struct watch *
 watch_find(const struct watch_table *table, uint32_t fd)
 {
 	if (fd >> WATCH_CHUNK_SHIFT >= table->wt_chunks ||
 	    table->wt_chunk[fd >> WATCH_CHUNK_SHIFT] == NULL)
 		return NULL;
-	return &table->wt_chunk[fd >> WATCH_CHUNK_SHIFT][fd & (WATCH_CHUNK - 1)];
+	return watch_at(table, fd);
 }
 
 /* What an item carries that is added to see whether it is there: no descriptor has this number. */

@@ -31,7 +31,7 @@ enum { WATCH_READ, WATCH_WRITE, WATCH_EXCEPT, WATCH_DIRECTIONS };
 static inline enum fdkind
 watch_kind(struct kqueue *kq, int fd)
 {
-	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
+	struct watch *w = watch_at(&kq->kq_watches, (uint32_t)fd);
 
 	if (w->w_kind == FD_UNKNOWN)
 		w->w_kind = (uint8_t)watch_find_kind(kq, fd, w);
