@@ -8,6 +8,7 @@ with the place where each thread stood, and has no line.
 import faulthandler
 import os
 import sys
+import tempfile
 import unittest
 
 
@@ -65,10 +66,12 @@ def main():
     # All that needs nothing from outside this machine.
     support.use_resources = ["cpu", "subprocess", "walltime"]
     Result.seconds = seconds
-    with open(report, "w", buffering=1) as Result.report, os_helper.temp_cwd():
+    with (open(report, "w", buffering=1) as Result.report, tempfile.TemporaryDirectory() as directory,
+          os_helper.change_cwd(directory)):
         runner = unittest.TextTestRunner(resultclass=Result, verbosity=2)
         try:
-            suite = unittest.defaultTestLoader.loadTestsFromName(f"test.{module}")
+            name = module if module == "test_module" else f"test.{module}"
+            suite = unittest.defaultTestLoader.loadTestsFromName(name)
         except unittest.SkipTest as reason:
             Result.report.write(f"skip\ttest.{module}\t{reason}\n")
             return
