@@ -4,14 +4,14 @@
  * select.kevent with their constants, as a module of its own for Linux.
  *
  * Only Python's stable interface (PEP 384) and <sys/event.h> are used, so a
- * module that is built once serves every Python from 3.11 on.
+ * module that is built once serves every Python from 3.10 on.
  *
  * What Python's manual promises and <sys/event.h> does not: a wait that a
  * signal handler interrupts goes on for the rest of its time (PEP 475), a
  * timeout is rounded up, a queue that is closed raises ValueError, and in a
  * forked child its parent's queues are closed ones.
  */
-#define Py_LIMITED_API 0x030B0000
+#define Py_LIMITED_API 0x030A0000
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <structmember.h>
