@@ -206,7 +206,6 @@ class KqueueTest(unittest.TestCase):
                         self.kq.control(bad, 1)
                     except TypeError:
                         pass
-                kqueue.fromfd(self.kq.fileno()).control(None, 0) if False else None
             counts.append((sys.getallocatedblocks(), sys.getrefcount(kevent), sys.getrefcount(kqueue)))
         for before, after in zip(counts[1], counts[2]):
             self.assertLess(after - before, 100)
