@@ -24,6 +24,7 @@ knote_remove_others(struct kqueue *kq, struct knote *kn)
 	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)kn->kn_ident);
 	struct knote *other;
 
+	w->w_kind = FD_UNKNOWN;
 	while (w->w_knotes != kn->kn_slot || kn->kn_next != 0) {
 		other = knote_at(&kq->kq_pool,
 		    w->w_knotes != kn->kn_slot ? w->w_knotes : kn->kn_next);

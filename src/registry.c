@@ -194,7 +194,11 @@ static void
 registry_chain_up(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
 {
 	uint32_t *chain = registry_chain_of(kq, fo, kn->kn_ident, kn->kn_filter);
+	struct knote *first = *chain == 0 ? NULL : knote_at(&kq->kq_pool, *chain);
 
+	/* What comes at once, as an error does, comes to READ first, as on FreeBSD. */
+	if (fo->fo_fd && first != NULL && first->kn_filter == -EVFILT_READ && kn->kn_filter != -EVFILT_READ)
+		chain = &first->kn_next;
 	kn->kn_next = *chain;
 	*chain = kn->kn_slot;
 	kq->kq_hash.kh_count += !fo->fo_fd;

@@ -85,6 +85,36 @@ START_TEST(kqueue_unseen__number_replaced_is_new)
 }
 END_TEST
 
+/* What the number was the last time it was registered says nothing of what it is now. */
+START_TEST(kqueue_unseen__number_becomes_another_kind)
+{
+	static const unsigned short ways[] = { EV_DELETE, EV_ONESHOT, EV_DISPATCH, 0 };
+
+	for (int i = 0; i < 4; i++) {
+		unsigned short flags = ways[i] & (EV_ONESHOT | EV_DISPATCH);
+		int kq = queue(), fds[2], again[2];
+		struct kevent event;
+
+		pair(PAIR_UNIX, fds);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | flags, 0, 0, &old_mark), 0);
+		put(fds[1], 1);
+		event_of(kq, (uintptr_t)fds[0], EVFILT_READ);
+		if (ways[i] == EV_DELETE)
+			ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_DELETE, 0, 0, NULL), 0);
+		ck_assert_int_eq(pipe(again), 0);
+		ck_assert_int_eq(syscall(SYS_dup3, again[0], fds[0], 0), fds[0]);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | EV_ENABLE, 0, 0, &new_mark), 0);
+		close(again[1]);
+		event = event_of(kq, (uintptr_t)fds[0], EVFILT_READ);
+		ck_assert_ptr_eq(event.udata, &new_mark);
+		ck_assert((event.flags & EV_EOF) != 0);
+		close(again[0]);
+		close_pair(fds);
+		close(kq);
+	}
+}
+END_TEST
+
 /* What a call only looks past, to find edges that are due, is told by the next all the same. */
 START_TEST(kqueue_unseen__level_stays_beside_shared_edges)
 {
@@ -499,6 +529,7 @@ HARNESS_MAIN("kqueue_unseen",
     kqueue_unseen__number_of_a_closed_queue_is_a_new_queue,
     kqueue_unseen__number_replaced_is_new,
     kqueue_unseen__number_of_a_file_is_new,
+    kqueue_unseen__number_becomes_another_kind,
     kqueue_unseen__level_stays_beside_shared_edges,
     kqueue_unseen__duplicate_neither_reports_nor_spins,
     kqueue_unseen__duplicate_that_can_be_written_is_silent,

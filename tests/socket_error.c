@@ -190,6 +190,35 @@ START_TEST(socket_error__refused_connect_is_told_to_both_filters)
 }
 END_TEST
 
+/*
+ * A program that takes EV_EOF with room and an error for a lost connection looks for why it
+ * was refused when it is asked to read, as kqueue on FreeBSD tells it to first.
+ */
+START_TEST(socket_error__refused_connect_is_told_to_read_first)
+{
+	int holder = nobody_listens(AF_INET);
+	struct kevent events[2];
+
+	for (int room = 1; room <= 2; room++)
+		for (int first = 0; first < 2; first++) {
+			int kq = queue(), fd = refused();
+
+			for (int f = 0; f < 2; f++)
+				ck_assert_int_eq(change(kq, (uintptr_t)fd, filters[f ^ first], EV_ADD, 0, 0, NULL), 0);
+			wait_hangup(fd);
+			ck_assert_int_eq(collect(kq, events, room, 10000), room);
+			ck_assert_int_eq(events[0].filter, EVFILT_READ);
+			if (room == 1) {	/* and then it is the other's turn */
+				ck_assert_int_eq(collect(kq, events, room, 10000), room);
+				ck_assert_int_eq(events[0].filter, EVFILT_WRITE);
+			}
+			close(fd);
+			close(kq);
+		}
+	close(holder);
+}
+END_TEST
+
 START_TEST(socket_error__refused_connect_is_not_taken)
 {
 	int holder = nobody_listens(AF_INET);
@@ -396,6 +425,7 @@ END_TEST
 HARNESS_MAIN("socket_error",
     socket_error__refused_connect_is_told,
     socket_error__refused_connect_is_told_to_both_filters,
+    socket_error__refused_connect_is_told_to_read_first,
     socket_error__refused_connect_is_not_taken,
     socket_error__reset_is_told,
     socket_error__reset_wakes_who_waits,

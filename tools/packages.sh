@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# packages.sh [--check] build|test|bench|coverage|lint|builds|valgrind: sees to it that what is needed to do that is there.
+# packages.sh [--check] build|test|bench|coverage|lint|builds|valgrind|python: sees to it that what is needed to do that is there.
 # Missing Debian packages are installed if we are root or sudo asks nothing; otherwise, and with
 # --check, the command to run is printed and the exit code is 1.  Nothing missing: apt is not run.
 # shellcheck disable=SC2086 # some variables are lists of words
@@ -88,6 +88,23 @@ links_32() {
 	test -e "$(gcc -m32 -print-libgcc-file-name)"
 }
 
+# Python, and its own tests of the same version, which is known once Python is there.
+need_for_python() {
+	need_to_build
+	need pkg-config command -v pkg-config
+	python=${PYTHON:-/usr/bin/python3}
+	need python3 "$python" -c ''
+	need python3-dev has_python_headers
+	if "$python" -c '' 2>/dev/null; then
+		need "libpython$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-testsuite" \
+		    "$python" -c 'import test.test_asyncio'
+	fi
+}
+
+has_python_headers() {
+	test -e "$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["include"])')/Python.h"
+}
+
 need_to_cover() {
 	need_to_test
 	need gcovr command -v gcovr
@@ -100,8 +117,9 @@ bench)	need_to_bench ;;
 lint)	need_to_lint ;;
 builds)	need_for_builds ;;
 valgrind) need_for_valgrind ;;
+python)	need_for_python ;;
 coverage) need_to_cover ;;
-*)	echo "usage: $0 [--check] build|test|bench|coverage|lint|builds|valgrind" >&2
+*)	echo "usage: $0 [--check] build|test|bench|coverage|lint|builds|valgrind|python" >&2
 	exit 2 ;;
 esac
 

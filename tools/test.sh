@@ -5,8 +5,8 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-all_stages="gcc clang asan tsan header package musl man"
-# Slow, or in need of many packages, and only run if named: fuzz builds lint valgrind
+all_stages="gcc clang asan tsan header package musl python man"
+# Slow, or in need of many packages, and only run if named: fuzz builds lint valgrind asyncio
 jobs=$(nproc 2>/dev/null || echo 1)
 log=build/log
 
@@ -104,6 +104,22 @@ stage_builds() {
 
 stage_musl() {
 	sh tests/package/musl.sh
+}
+
+# python_tests ARGUMENT...: the package of Python's tests is known by name once Python is there.
+python_tests() {
+	tools/packages.sh python
+	tools/packages.sh python
+	"${PYTHON:-/usr/bin/python3}" bindings/python/run-tests "$@"
+}
+
+# Most of its time these only wait.
+stage_python() {
+	python_tests -j 4
+}
+
+stage_asyncio() {
+	python_tests -a -j "$jobs"
 }
 
 stage_man() {

@@ -50,8 +50,12 @@ watch_get(struct kqueue *kq, int fd)
 			return NULL;
 	}
 	w = watch_find(table, (uint32_t)fd);
-	if (w->w_knotes == 0)
+	if (w->w_knotes == 0) {
 		w->w_epoch = fdtable_epoch(fd);
+		/* No item tells whether the number is another file by now, if it was closed unseen. */
+		if (((w->w_armed[0] | w->w_armed[1] | w->w_armed[2]) & WATCH_PRESENT) == 0)
+			w->w_kind = FD_UNKNOWN;
+	}
 	return w;
 }
 
