@@ -153,11 +153,11 @@ pidfd_unseen(const struct knote *kn, bool *led)
 	void *list;
 	int status;
 
-	/* One call is all that a child or a process of the same user costs: who may trace it is told. */
-	if (syscall(SYS_get_robust_list, (pid_t)kn->kn_ident, &list, &size) == 0)
-		return false;
+	/* A child costs one call, a process of the same user two: who may trace it is told. */
 	if (syscall(SYS_waitid, PIDFD_WAIT, kn->kn_fd, &info, WEXITED | WNOHANG | WNOWAIT | __WALL,
 	    NULL) == 0 || errno != ECHILD)
+		return false;
+	if (syscall(SYS_get_robust_list, (pid_t)kn->kn_ident, &list, &size) == 0)
 		return false;
 	return pidfd_veiled(kn->kn_fd, led) && !pidfd_exited(kn, &status);
 }
