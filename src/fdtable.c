@@ -57,7 +57,7 @@ fdtable_get(int fd)
 }
 
 int
-fdtable_watch(struct kqueue *kq, int fd)
+fdtable_watch_first(struct kqueue *kq, int fd)
 {
 	struct fdentry *entry = fdtable_get(fd);
 	struct kqueue *watcher;

@@ -135,8 +135,17 @@ fdtable_forget(int fd)
 		atomic_store(&role->fr_owner, NULL);
 }
 
-/* Queue kq begins to watch fd; 0 or -ENOMEM. */
-int	fdtable_watch(struct kqueue *kq, int fd);
+int	fdtable_watch_first(struct kqueue *kq, int fd);
+
+/* Queue kq begins to watch fd, or does so already; 0 or -ENOMEM. */
+static inline int
+fdtable_watch(struct kqueue *kq, int fd)
+{
+	struct fdentry *entry = fdtable_find(fd);
+
+	return entry != NULL && atomic_load_explicit(&entry->fe_watcher, memory_order_relaxed) == kq ?
+	    0 : fdtable_watch_first(kq, fd);
+}
 
 /* How often fd was closed while watched. */
 static inline uint32_t

@@ -13,7 +13,7 @@
  * Where ours begin: above what select(2) can name if the limit allows, and not
  * so high that the kernel's table of descriptors grows large for our sake.
  */
-#define HIDDEN_HIGHEST	4096
+#define HIDDEN_HIGHEST	1024
 
 static _Atomic int hidden_base;
 static _Atomic unsigned hidden_moves;	/* how many are being moved */

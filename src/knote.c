@@ -169,8 +169,9 @@ knote_retire(struct kqueue *kq, struct knote *kn)
 	bool polled = knote_polled(fo, kn);
 	int fd = (int)kn->kn_ident;
 
-	kn->kn_status |= KN_DISABLED;	/* off the lists */
-	knote_relist(kq, kn);
+	kn->kn_status |= KN_DISABLED;
+	if ((kn->kn_status & (KN_QUEUED | KN_LOOKED)) != 0)
+		knote_relist(kq, kn);
 	if (fo->fo_detach != NULL)
 		fo->fo_detach(kq, kn);
 	registry_unlink(kq, fo, kn);

@@ -65,7 +65,8 @@ registry_give(struct kqueue *kq, struct knote *kn)
 {
 	struct knote_pool *pool = &kq->kq_pool;
 
-	ext_set(&pool->kp_ext, kn->kn_slot, &ext_none);
+	if (ext_get(&pool->kp_ext, kn->kn_slot) != &ext_none)
+		ext_set(&pool->kp_ext, kn->kn_slot, &ext_none);
 	kn->kn_filter = 0;
 	kn->kn_next = pool->kp_free;
 	pool->kp_free = kn->kn_slot;
