@@ -33,7 +33,7 @@ kevent_place_items(struct call *call)
 	if (left > KEVENT_STACK) {
 		if (left > 2 * KEVENT_MOST)
 			left = 2 * KEVENT_MOST;
-		call->nitems = (left + 1) / 2;
+		call->nitems = left / 2;
 		call->items = (struct epoll_event *)eventlist_at(&call->out,
 		    call->out.el_count + left) - call->nitems;
 	}

@@ -371,6 +371,46 @@ START_TEST(kevent_usual__nocount_tells_an_own_shutdown)
 }
 END_TEST
 
+/* Epoll's reports lie at the end of the caller's array: where that is full, the last is written over. */
+START_TEST(kevent_usual__the_last_of_a_full_array_is_told_like_the_others)
+{
+	enum { MOST = 130 };
+	int kq = queue(), fds[MOST][2], both, n;
+	struct kevent events[2 * MOST];
+
+	for (int i = 0; i < MOST; i++)
+		pair(PAIR_UNIX, fds[i]);
+	for (int room = 257; room <= 260; room++) {
+		both = (room - 1) / 2;
+		for (int i = 0; i <= both; i++) {
+			put(fds[i][1], 1);
+			ck_assert_int_eq(change(kq, (uintptr_t)fds[i][0], EVFILT_READ, EV_ADD, 0, 0, (void *)-1), 0);
+			if (i < both)
+				ck_assert_int_eq(change(kq, (uintptr_t)fds[i][0], EVFILT_WRITE, EV_ADD, 0, 0,
+				    (void *)-1), 0);
+		}
+		for (int again = 0; again < 4; again++) {
+			n = usual(kq, events, room);
+			ck_assert_int_eq(n, 2 * both + 1);
+			for (int i = 0; i <= both; i++) {
+				ck_assert_int_eq(find(events, n, fds[i][0], EVFILT_READ)->data, 1);
+				ck_assert_ptr_eq(find(events, n, fds[i][0], EVFILT_READ)->udata, (void *)-1);
+			}
+		}
+		for (int i = 0; i <= both; i++) {
+			get(fds[i][0], 1);
+			ck_assert_int_eq(change(kq, (uintptr_t)fds[i][0], EVFILT_READ, EV_DELETE, 0, 0, NULL), 0);
+			if (i < both)
+				ck_assert_int_eq(change(kq, (uintptr_t)fds[i][0], EVFILT_WRITE, EV_DELETE, 0, 0, NULL),
+				    0);
+		}
+	}
+	for (int i = 0; i < MOST; i++)
+		close_pair(fds[i]);
+	close(kq);
+}
+END_TEST
+
 HARNESS_MAIN("kevent_usual",
     kevent_usual__unusual_ones_come_in_between,
     kevent_usual__all_have_their_turn,
@@ -382,4 +422,5 @@ HARNESS_MAIN("kevent_usual",
     kevent_usual__nocount_says_one,
     kevent_usual__nocount_counts_where_it_must,
     kevent_usual__nothing_comes_twice_in_a_call,
-    kevent_usual__nocount_tells_an_own_shutdown)
+    kevent_usual__nocount_tells_an_own_shutdown,
+    kevent_usual__the_last_of_a_full_array_is_told_like_the_others)
