@@ -106,8 +106,17 @@ void	kevent_place_items(struct call *call);
  */
 int	kevent_wait_on(struct call *call, const struct timespec *timeout, const struct woken *woken);
 
-/* A thread was cancelled while it waited for n reports at most, in the queue that it leaves. */
-void	kevent_give_up(struct kqueue *kq, const struct epoll_event *items, int n);
+/* The usual call, as far as it needs to be known while it waits. */
+struct usual {
+	struct kqueue	*kq;
+	struct kevent	*events;
+	struct epoll_event *items;
+	int		room;		/* for both */
+	struct woken	woken;
+};
+
+/* Waits, and may be cancelled, u->items being marked; what epoll_wait() returns is in u->woken. */
+void	kevent_usual_wait(struct usual *u);
 
 /*
  * A wait was interrupted that began with silent and results: -errno, or -EAGAIN if no handler of

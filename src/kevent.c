@@ -208,33 +208,6 @@ kevent_test_cancel(int nevents)
 		pthread_testcancel();
 }
 
-/* The usual call, as far as it needs to be known while it waits. */
-struct usual {
-	struct kqueue	*kq;
-	struct kevent	*events;
-	struct epoll_event *items;
-	int		room;		/* for both */
-	struct woken	woken;
-};
-
-static void
-kevent_usual_cancelled(void *arg)
-{
-	struct usual *u = arg;
-
-	kevent_give_up(u->kq, u->items, u->room);
-}
-
-/* Apart, since with glibc it is a place to jump back to. */
-__attribute__((noinline)) static void
-kevent_usual_wait(struct usual *u)
-{
-	kevent_mark_items(u->items, u->room);
-	pthread_cleanup_push(kevent_usual_cancelled, u);
-	u->woken.n = epoll_wait(u->woken.ep, u->items, u->room, -1);
-	pthread_cleanup_pop(0);
-}
-
 /*
  * It turns out to be unusual.  done: how many of epoll's reports were dealt with, and the lock is
  * held; or -1.
@@ -270,10 +243,12 @@ kevent_usual(struct kqueue *kq, struct kevent *events, int room)
 	unsigned silent = sigaction_wait_begins(), results = aio_results();
 	int done = -1;
 
-	if (single_threaded())
+	if (single_threaded()) {
 		u.woken.n = epoll_wait(u.woken.ep, items, room, -1);
-	else
+	} else {
+		kevent_mark_items(items, room);
 		kevent_usual_wait(&u);
+	}
 	if (u.woken.n < 0) {
 		u.woken.n = kevent_interrupted(silent, results);
 		return kevent_usual_ends(&u, -1);

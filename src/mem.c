@@ -12,6 +12,7 @@
  */
 #include "mem.h"
 
+#include "asan.h"
 #include "lock.h"
 
 #include <assert.h>
@@ -20,21 +21,6 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define MEM_POISON 1
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define MEM_POISON 1
-#endif
-
-#ifdef MEM_POISON
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(p, size)	((void)(p), (void)(size))
-#define ASAN_UNPOISON_MEMORY_REGION(p, size)	((void)(p), (void)(size))
-#endif
 
 /* A leak checker is to look here, too: udata may be all that leads to the program's memory. */
 #pragma weak __lsan_register_root_region

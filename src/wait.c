@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Waiting for epoll: timeouts, signals, cancellation. */
+#include "asan.h"
 #include "call.h"
 #include "kqueue.h"
 #include "source/aio.h"
@@ -243,7 +244,7 @@ kevent_wait(struct call *call, const struct timespec *timeout, const struct woke
 }
 
 /* What epoll gave it is put back.  How many reports there were only epoll_wait() could have said. */
-void
+static void
 kevent_give_up(struct kqueue *kq, const struct epoll_event *items, int room)
 {
 	int n = 0;
@@ -269,6 +270,7 @@ kevent_cancelled(void *arg)
 {
 	struct call *call = arg;
 
+	ASAN_LEFT_FRAMES();
 	kevent_unguard(call);
 	kevent_give_up(call->kq, call->items, call->nitems);
 }
@@ -286,4 +288,22 @@ kevent_wait_on(struct call *call, const struct timespec *timeout, const struct w
 		pthread_cleanup_pop(0);
 	}
 	return result < 0 ? result : call->out.el_count;
+}
+
+static void
+kevent_usual_cancelled(void *arg)
+{
+	const struct usual *u = arg;
+
+	ASAN_LEFT_FRAMES();
+	kevent_give_up(u->kq, u->items, u->room);
+}
+
+/* With glibc, this is a place to jump back to. */
+void
+kevent_usual_wait(struct usual *u)
+{
+	pthread_cleanup_push(kevent_usual_cancelled, u);
+	u->woken.n = epoll_wait(u->woken.ep, u->items, u->room, -1);
+	pthread_cleanup_pop(0);
 }

@@ -242,22 +242,34 @@ mounts_compare(struct mounts *m)
 	return hint;
 }
 
+/* Reads until there is no news meanwhile; restless: there always was.  0 or -errno. */
+static int
+mounts_read_still(struct mounts *m, bool *restless)
+{
+	int looks = MOUNTS_LOOKS, error;
+	uint32_t highest;
+
+	do
+		error = mounts_read(m, &highest);
+	while (error == 0 && mounts_news(m) && --looks > 0);
+	*restless = looks == 0;
+	return error;
+}
+
 /* There is news: what it is. */
 static uint32_t
 mounts_look(struct mounts *m)
 {
 	uint64_t options = m->m_options;
-	int looks = MOUNTS_LOOKS;
-	uint32_t highest, hint;
+	bool restless;
+	uint32_t hint;
 
-	do
-		if (mounts_read(m, &highest) < 0) {
-			m->m_options = options;
-			return MOUNTS_CAME | MOUNTS_WENT;	/* it may be anything */
-		}
-	while (mounts_news(m) && --looks > 0);
+	if (mounts_read_still(m, &restless) < 0) {
+		m->m_options = options;
+		return MOUNTS_CAME | MOUNTS_WENT;	/* it may be anything */
+	}
 	hint = mounts_compare(m);
-	if (looks == 0 || (hint == 0 && m->m_options == options))
+	if (restless || (hint == 0 && m->m_options == options))
 		hint = MOUNTS_CAME | MOUNTS_WENT;
 	return hint;
 }
@@ -346,6 +358,7 @@ mounts_begin(struct mounts *m)
 {
 	uint32_t highest;
 	int error = mounts_read(m, &highest);
+	bool restless;
 
 	if (error < 0)
 		return error == -ENOMEM ? error : -ENOTSUP;
@@ -355,7 +368,10 @@ mounts_begin(struct mounts *m)
 	m->m_next = mem_alloc(m->m_size * sizeof(*m->m_next));
 	if (m->m_sums == NULL || m->m_next == NULL)
 		return -ENOMEM;
-	mounts_look(m);
+	error = mounts_read_still(m, &restless);
+	if (error < 0)
+		return error == -ENOMEM ? error : -ENOTSUP;
+	mounts_compare(m);
 	m->m_space = mounts_space();
 	return 0;
 }
