@@ -260,6 +260,7 @@ model_vnode(struct model *m, struct file *f, uint32_t notes)
 			kn->k_may |= asked & NOTE_ATTRIB;
 		}
 	}
+	model_post_queues(m);
 }
 
 /* Time, signals, processes. */
