@@ -21,7 +21,7 @@
 static void
 knote_remove_others(struct kqueue *kq, struct knote *kn)
 {
-	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)kn->kn_ident);
+	struct watch *w = watch_at(&kq->kq_watches, (uint32_t)kn->kn_ident);
 	struct knote *other;
 
 	w->w_kind = FD_UNKNOWN;

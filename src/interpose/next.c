@@ -50,7 +50,7 @@ int
 next_in_effect(void)
 {
 #if KQ_INTERPOSE
-	_Atomic int probe;
+	_Atomic int probe = -1;
 	int fd, error;
 	bool ours;
 
