@@ -35,6 +35,7 @@ bell_follow(struct kqueue *kq, int old)
 	int saved = errno;
 
 	atomic_store(&kq->kq_bell_moved, true);
+	kqueue_fall_behind(kq);
 	kqueue_source_add(kq, kqueue_eventfd(), EPOLLIN, bell_tag(kq));
 	hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, old, NULL);
 	errno = saved;
@@ -44,8 +45,7 @@ void
 bell_arm(struct kqueue *kq, uint32_t events)
 {
 	bell_set(kq, events);
-	if (!kqueue_is_open(kq) || atomic_load(&kq->kq_closed) != 0 || atomic_load(&kq->kq_scan) ||
-	    atomic_load(&kq->kq_aio) != NULL)
+	if (!kqueue_is_open(kq) || atomic_load(&kq->kq_behind))
 		bell_set(kq, EPOLLIN);
 }
 
@@ -60,6 +60,7 @@ bell_put_right(struct kqueue *kq)
 	errno = saved;
 	if (error < 0 && error != -EEXIST) {
 		atomic_store(&kq->kq_bell_moved, true);	/* there is no room now: next time */
+		kqueue_fall_behind(kq);
 		return;
 	}
 	bell_arm(kq, EPOLLIN);

@@ -47,7 +47,7 @@ static void
 kevent_report(struct call *call, unsigned lane, int n)
 {
 	bool usual = lane == 0 && !call->out.el_wide && !call->kq->kq_suspect &&
-	    !atomic_load_explicit(&kqueue_blind, memory_order_relaxed);
+	    !mode_is(MODE_BLIND);
 	struct epoll_event item;
 	int i = call->first;
 

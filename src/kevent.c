@@ -193,8 +193,7 @@ kevent_is_usual(const struct kqueue *kq)
 {
 	return atomic_load_explicit(&kq->kq_nready, memory_order_relaxed) == 0 &&
 	    atomic_load_explicit(&kq->kq_nlook, memory_order_relaxed) == 0 &&
-	    !atomic_load_explicit(&kqueue_blind, memory_order_relaxed) &&
-	    !atomic_load_explicit(&trace_on, memory_order_relaxed);
+	    mode_is_usual();
 }
 
 /*

@@ -296,7 +296,7 @@ knote_deliver(struct kqueue *kq, struct knote *kn, uint32_t revents, struct even
 static bool
 knote_closed_unseen(const struct knote *kn)
 {
-	return atomic_load_explicit(&kqueue_blind, memory_order_relaxed) &&
+	return mode_is(MODE_BLIND) &&
 	    filter_of(kn)->fo_fd && fcntl((int)kn->kn_ident, F_GETFD) == -1;
 }
 

@@ -29,7 +29,7 @@ _Atomic pid_t pool_process;		/* whose memory this is */
 static _Atomic bool pool_unended;		/* some queue waits to be ended in a safe place */
 
 _Thread_local unsigned kqueue_calls;
-_Atomic bool kqueue_blind;
+_Atomic unsigned mode_bits;
 
 static void kqueue_end(struct kqueue *kq);
 static void kqueue_reap(struct kqueue *kq);
@@ -185,7 +185,7 @@ kqueue_make_at(int number, struct fdrole *role, struct kqueue **made)
 		seen = next_in_effect();
 		if (seen < 0)
 			return seen;
-		atomic_store_explicit(&kqueue_blind, seen == 0, memory_order_relaxed);
+		mode_set(MODE_BLIND, seen == 0);
 	}
 	atomic_store_explicit(&pool_process, getpid(), memory_order_relaxed);
 	kq = *made = role == NULL ? NULL : pool_take();
@@ -239,7 +239,7 @@ kqueue_try(void)
 int
 kqueue_make(void)
 {
-	bool blind = atomic_load_explicit(&kqueue_blind, memory_order_relaxed);
+	bool blind = mode_is(MODE_BLIND);
 	int number;
 
 	if (pool_is_inherited())
@@ -260,7 +260,7 @@ kqueue_enter_slowly(int fd)
 	struct fdrole *role = fdtable_role(fd);
 	struct kqueue *kq = NULL;
 
-	if (role != NULL && atomic_load_explicit(&kqueue_blind, memory_order_relaxed))
+	if (role != NULL && mode_is(MODE_BLIND))
 		kq = kqueue_verify(fd, role);
 	else if (role != NULL)
 		kq = atomic_load_explicit(&role->fr_queue, memory_order_acquire);
@@ -290,7 +290,7 @@ kqueue_enter(int fd)
 	struct fdrole *role = fdtable_role(fd);
 	struct kqueue *kq;
 
-	if (role == NULL || atomic_load_explicit(&kqueue_blind, memory_order_relaxed) ||
+	if (role == NULL || mode_is(MODE_BLIND) ||
 	    pool_is_inherited())
 		return kqueue_enter_slowly(fd);
 	kq = atomic_load_explicit(&role->fr_queue, memory_order_acquire);
@@ -403,12 +403,13 @@ kqueue_reap(struct kqueue *kq)
 void
 kqueue_catch_up(struct kqueue *kq)
 {
-	if (atomic_load_explicit(&kq->kq_closed, memory_order_acquire) != 0 ||
-	    atomic_load_explicit(&kq->kq_scan, memory_order_acquire))
+	/* First: what comes meanwhile says so again. */
+	atomic_store(&kq->kq_behind, false);
+	if (atomic_load(&kq->kq_closed) != 0 || atomic_load(&kq->kq_scan))
 		kqueue_reap(kq);
-	if (atomic_load_explicit(&kq->kq_aio, memory_order_acquire) != NULL)
+	if (atomic_load(&kq->kq_aio) != NULL)
 		aio_report(kq);
-	if (atomic_load_explicit(&kq->kq_bell_moved, memory_order_acquire))
+	if (atomic_load(&kq->kq_bell_moved))
 		bell_put_right(kq);
 }
 

@@ -13,6 +13,7 @@
 #include "bell.h"
 #include "knote.h"
 #include "lock.h"
+#include "mode.h"
 #include "source/watch.h"
 
 #include <sys/epoll.h>
@@ -43,14 +44,15 @@ struct kqueue {
 	_Atomic int	kq_state;	/* (a) enum kqueue_state */
 	_Atomic uint32_t kq_nready;	/* (k); read without it as a hint */
 	_Atomic uint32_t kq_nlook;	/* (k); how many are in kq_look; read as a hint */
-	_Atomic int	kq_closed;	/* (a) 1 + a watched number that was closed; chained */
+	_Atomic bool	kq_behind;	/* (a) there is something in one of the next four */
+	_Atomic bool	kq_bell_moved;	/* (a) the bell has another number: kq_bell is void */
 	_Atomic bool	kq_scan;	/* (a) some number watched by several queues was closed */
-	_Atomic bool	kq_signalled;	/* (a) a watched signal arrived */
+	_Atomic int	kq_closed;	/* (a) 1 + a watched number that was closed; chained */
 	_Atomic(struct aio_job *) kq_aio; /* (a) asynchronous operations that have ended; chained */
+	_Atomic bool	kq_signalled;	/* (a) a watched signal arrived */
 	_Atomic int	kq_ep;		/* (i) the epoll, by a number of our own (hidden.h) */
 	_Atomic int	kq_nested[WATCH_LANES - 1]; /* (k) of lane 1 and up, or -1; read by close() */
 	uint8_t		kq_bell;	/* (k) enum kqueue_bell */
-	_Atomic bool	kq_bell_moved;	/* (a) the bell has another number: kq_bell is void */
 	bool		kq_news;	/* (k) kq_ready has a knote that the bell has not told */
 	_Atomic bool	kq_counted;	/* (a) it is in another queue */
 	uint16_t	kq_call;	/* (k) numbers the calls that collect */
@@ -105,12 +107,6 @@ enum source_kind {
 #define SOURCE_KIND(u64)	((enum source_kind)((u64) >> 27 & 15))
 #define SOURCE_SLOT(u64)	((uint32_t)((u64) & 0x07ffffff))
 
-/*
- * The program's closes are not seen, since its calls do not go to our wrappers
- * (interpose/next.h): what a number leads to is looked at whenever it counts.
- */
-extern _Atomic bool kqueue_blind;
-
 /* A new queue's number, or -errno. */
 int	kqueue_make(void);
 
@@ -127,6 +123,13 @@ void	kqueue_leave(struct kqueue *kq);
 /* Deals with what was closed, and done, since the lock was last held. */
 void	kqueue_catch_up(struct kqueue *kq);
 
+/* To be called when there is something of that kind, before anybody is woken for it. */
+static inline void
+kqueue_fall_behind(struct kqueue *kq)
+{
+	atomic_store(&kq->kq_behind, true);
+}
+
 /*
  * kq_lock.  The inline ones are for the wait path; a file that no sanitizer looks into must
  * take the others, or ThreadSanitizer does not see that a lock was held.
@@ -138,10 +141,7 @@ static inline void
 kqueue_lock_inline(struct kqueue *kq)
 {
 	lock_take(&kq->kq_lock);
-	if (atomic_load_explicit(&kq->kq_closed, memory_order_acquire) != 0 ||
-	    atomic_load_explicit(&kq->kq_scan, memory_order_acquire) ||
-	    atomic_load_explicit(&kq->kq_aio, memory_order_acquire) != NULL ||
-	    atomic_load_explicit(&kq->kq_bell_moved, memory_order_acquire))
+	if (atomic_load_explicit(&kq->kq_behind, memory_order_acquire))
 		kqueue_catch_up(kq);
 }
 

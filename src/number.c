@@ -255,14 +255,15 @@ kqueue_list_closed(struct kqueue *kq, int fd, struct fdentry *entry, bool alone)
 {
 	int unlisted = 0, head;
 
-	if (!alone || !atomic_compare_exchange_strong(&entry->fe_next, &unlisted, 1)) {
+	if (alone && atomic_compare_exchange_strong(&entry->fe_next, &unlisted, 1)) {
+		head = atomic_load(&kq->kq_closed);
+		do
+			atomic_store(&entry->fe_next, 1 + head);
+		while (!atomic_compare_exchange_weak(&kq->kq_closed, &head, 1 + fd));
+	} else {
 		atomic_store(&kq->kq_scan, true);
-		return;
 	}
-	head = atomic_load(&kq->kq_closed);
-	do
-		atomic_store(&entry->fe_next, 1 + head);
-	while (!atomic_compare_exchange_weak(&kq->kq_closed, &head, 1 + fd));
+	kqueue_fall_behind(kq);
 }
 
 /* The same; a registration on it may have EV_VANISHED, then who waits must look. */

@@ -328,7 +328,7 @@ report_hold(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents)
 	struct watch *w = watch_reported(kq, lane, tag);
 
 	/* Where closes are not seen, a level is told once, too, until it is armed again. */
-	if (w != NULL && ((w->w_armed[lane] & WATCH_MODE) != 0 || watch_blind()))
+	if (w != NULL && ((w->w_armed[lane] & WATCH_MODE) != 0 || mode_is(MODE_BLIND)))
 		report_count(kq, lane, tag, revents);
 }
 

@@ -11,8 +11,6 @@
 #define TRACE_PREFIX	"KQ"	/* trace_prefix at first, too */
 #define TRACE_LINE	256
 
-_Atomic bool trace_on;
-
 /* Letter by letter: who changes it while a line is written mixes two prefixes, no more. */
 static _Atomic char trace_prefix[32] = { 'K', 'Q' };
 static _Atomic(trace_print *) trace_printer;
@@ -23,7 +21,7 @@ static _Thread_local bool trace_writing;
 bool
 trace_switch(bool on)
 {
-	return atomic_exchange(&trace_on, on);
+	return mode_set(MODE_TRACED, on);
 }
 
 void

@@ -6,12 +6,9 @@
 #ifndef KQ_TRACE_H
 #define KQ_TRACE_H
 
-#include <stdatomic.h>
-#include <stdbool.h>
+#include "mode.h"
 
 typedef void trace_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-extern _Atomic bool trace_on;
 
 /* Switches it; whether it was on. */
 bool	trace_switch(bool on);
@@ -28,7 +25,7 @@ void	trace_write(int fd, int nchanges, int nevents, int result);
 static inline void
 trace_call(int fd, int nchanges, int nevents, int result)
 {
-	if (atomic_load_explicit(&trace_on, memory_order_relaxed))
+	if (mode_is(MODE_TRACED))
 		trace_write(fd, nchanges, nevents, result);
 }
 

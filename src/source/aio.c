@@ -142,6 +142,7 @@ aio_post(struct aio_job *job)
 	do
 		job->j_posted = head;
 	while (!atomic_compare_exchange_weak(&kq->kq_aio, &head, job));
+	kqueue_fall_behind(kq);
 	aio_ring(kq);
 }
 
@@ -505,8 +506,6 @@ aio_passes(enum aio_op op, int fd)
 {
 	aio_uring_passes(op, fd);
 }
-
-_Atomic bool aio_uring_used;
 
 unsigned
 aio_count_results(void)

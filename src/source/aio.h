@@ -10,6 +10,8 @@
 #ifndef KQ_AIO_H
 #define KQ_AIO_H
 
+#include "mode.h"
+
 #include <aio.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -93,13 +95,12 @@ void	aio_report_ring(struct kqueue *kq);
  * How many results of io_uring's there were so far of what this thread has started:
  * each may have interrupted a wait of its, with EINTR.
  */
-extern _Atomic bool aio_uring_used;	/* ever, in this process */
 unsigned aio_count_results(void);
 
 static inline unsigned
 aio_results(void)
 {
-	return atomic_load_explicit(&aio_uring_used, memory_order_relaxed) ? aio_count_results() : 0;
+	return mode_is(MODE_RINGED) ? aio_count_results() : 0;
 }
 
 /* Operations have ended (kq_aio): has knote_note(kq, kn, 0) called for each. */

@@ -93,7 +93,7 @@ ring_open(void)
 	error = uring_open();
 	if (error == 0) {
 		ring.process = getpid();
-		atomic_store(&aio_uring_used, true);
+		mode_set(MODE_RINGED, true);
 	}
 	return error;
 }

@@ -8,7 +8,7 @@
  *    that is no longer the program's.  interpose/close.c removes items at
  *    close(); the generation in the data word voids what was under way.
  *  - EPOLL_CTL_MOD looks at the condition again and reports it, edge or not.
- *    Where close() is not seen (kqueue_blind), a level-triggered item is
+ *    Where close() is not seen (MODE_BLIND), a level-triggered item is
  *    one-shot for the kernel, so that one that was left behind, and cannot be
  *    named any more, does not report for ever; arming it again shows if it was.
  *  - EPOLLONESHOT, once fired, is silent at EPOLLHUP too, and MOD re-arms it.
@@ -142,7 +142,7 @@ watch_forget(struct kqueue *kq, int fd, struct knote *kn)
 static uint32_t
 watch_events(unsigned bits)
 {
-	if (watch_blind() && (bits & WATCH_MODE) == 0)
+	if (mode_is(MODE_BLIND) && (bits & WATCH_MODE) == 0)
 		bits |= WATCH_ONESHOT;
 	if (bits == WATCH_IN)
 		return EPOLLIN | EPOLLRDHUP;
@@ -313,7 +313,7 @@ watch_confirm(struct kqueue *kq, struct knote *kn)
 
 	/* Any other item was just armed anew, which tells as much. */
 	if ((w->w_armed[lane] & WATCH_PRESENT) == 0 || (w->w_armed[lane] & WATCH_MODE) != 0 ||
-	    (w->w_armed[lane] & 1u << watch_direction(kn)) == 0 || watch_blind())
+	    (w->w_armed[lane] & 1u << watch_direction(kn)) == 0 || mode_is(MODE_BLIND))
 		return 0;
 	return watch_probe(kq, (int)kn->kn_ident, w, lane);
 }
@@ -386,7 +386,7 @@ watch_update_simple(struct kqueue *kq, int fd, struct watch *w, const struct kno
 	unsigned bits = kn == NULL || (kn->kn_status & (KN_FILE | KN_DISABLED)) != 0 ? 0 : watch_want(kn);
 
 	return watch_set(kq, fd, w, 0, bits,
-	    again != NULL && (watch_blind() || (watch_want(again) & WATCH_MODE) != 0));
+	    again != NULL && (mode_is(MODE_BLIND) || (watch_want(again) & WATCH_MODE) != 0));
 }
 
 /* And otherwise. */
@@ -407,7 +407,7 @@ watch_update_all(struct kqueue *kq, int fd, struct watch *w, struct knote *again
 	shared = again != NULL && (w->w_lane & WATCH_SHARED(watch_direction(again))) != 0;
 	if (shared)
 		armed = w->w_armed[watch_lane(w, watch_direction(again))];
-	else if (again != NULL && (watch_blind() || (watch_want(again) & WATCH_MODE) != 0))
+	else if (again != NULL && (mode_is(MODE_BLIND) || (watch_want(again) & WATCH_MODE) != 0))
 		repeat = watch_lane(w, watch_direction(again));
 	if (error == 0)
 		error = watch_apply(kq, fd, w, bits, repeat);

@@ -53,12 +53,6 @@ watch_lane(const struct watch *w, unsigned direction)
 	return direction == WATCH_EXCEPT ? 2 : (unsigned)w->w_lane >> direction & 1;
 }
 
-static inline bool
-watch_blind(void)
-{
-	return atomic_load_explicit(&kqueue_blind, memory_order_relaxed);
-}
-
 /* What an enabled knote wants to be told, and how. */
 static inline unsigned
 watch_want(const struct knote *kn)
@@ -101,7 +95,7 @@ bool	watch_verify_unseen(struct kqueue *kq, int fd, struct watch *w, unsigned la
 static inline bool
 watch_verify(struct kqueue *kq, int fd, struct watch *w, unsigned lane)
 {
-	return (!watch_blind() && !kq->kq_suspect) || watch_verify_unseen(kq, fd, w, lane);
+	return (!mode_is(MODE_BLIND) && !kq->kq_suspect) || watch_verify_unseen(kq, fd, w, lane);
 }
 
 #endif
