@@ -112,11 +112,12 @@ struct usual {
 	struct kevent	*events;
 	struct epoll_event *items;
 	int		room;		/* for both */
+	unsigned	silent;		/* sigaction_wait_begins() */
 	struct woken	woken;
 };
 
-/* Waits, and may be cancelled, u->items being marked; what epoll_wait() returns is in u->woken. */
-void	kevent_usual_wait(struct usual *u);
+/* Waits in u->woken.ep, and may be cancelled, u->items being marked; what epoll_wait() returns. */
+int	kevent_usual_wait(const struct usual *u);
 
 /*
  * A wait was interrupted that began with silent and results: -errno, or -EAGAIN if no handler of

@@ -53,7 +53,7 @@ kevent_report(struct call *call, unsigned lane, int n)
 
 	for (call->first = 0; i < n; i++) {
 		if (usual) {
-			int done = report_usual(call->kq, call->items + i, n - i,
+			int done = report_usual(call->kq, call->items + i, 0, n - i,
 			    call->out.el_kevent + call->out.el_count, false);
 
 			report_told(call->kq, call->items + i, done);

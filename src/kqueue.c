@@ -3,6 +3,7 @@
 #include "pool.h"
 
 #include "bell.h"
+#include "enter.h"
 #include "hidden.h"
 #include "interpose/next.h"
 #include "mem.h"
@@ -25,8 +26,8 @@ static _Atomic(struct kqueue *) pool_all;	/* grows at its head only */
 static _Atomic(struct kqueue *) pool_free;	/* anyone adds; taken from with pool_lock */
 static uint32_t pool_last_id;			/* pool_lock */
 _Atomic int pool_eventfd = -1;
-_Atomic pid_t pool_process;		/* whose memory this is */
-static _Atomic bool pool_unended;		/* some queue waits to be ended in a safe place */
+_Atomic pid_t pool_process;
+_Atomic bool pool_unended;
 
 _Thread_local unsigned kqueue_calls;
 _Atomic unsigned mode_bits;
@@ -287,41 +288,22 @@ kqueue_enter_slowly(int fd)
 struct kqueue *
 kqueue_enter(int fd)
 {
-	struct fdrole *role = fdtable_role(fd);
-	struct kqueue *kq;
+	struct kqueue *kq = mode_is(MODE_BLIND) ? NULL : kqueue_enter_inline(fd);
 
-	if (role == NULL || mode_is(MODE_BLIND) ||
-	    pool_is_inherited())
-		return kqueue_enter_slowly(fd);
-	kq = atomic_load_explicit(&role->fr_queue, memory_order_acquire);
-	if (kq == NULL)
-		return kqueue_enter_slowly(fd);
-	atomic_fetch_add(&kq->kq_refs, 1);
-	if (atomic_load(&role->fr_queue) != kq) {
-		kqueue_drop(kq);
-		return kqueue_enter_slowly(fd);
-	}
-	kqueue_calls++;
-	return kq;
+	return kq != NULL ? kq : kqueue_enter_slowly(fd);
 }
 
 void
 kqueue_leave(struct kqueue *kq)
 {
-	kqueue_drop(kq);
-	kqueue_calls--;
-	if (atomic_load_explicit(&pool_unended, memory_order_relaxed))
-		kqueue_end_unended();
+	kqueue_leave_inline(kq);
 }
 
-/* A reference less: the last one of a closed queue ends it. */
 void
-kqueue_drop(struct kqueue *kq)
+kqueue_dropped(struct kqueue *kq)
 {
 	int closed = KQ_CLOSED;
 
-	if (atomic_fetch_sub(&kq->kq_refs, 1) != 1)
-		return;
 	if (atomic_load(&kq->kq_state) != KQ_CLOSED)
 		return;
 	if (lock_depth > 0)

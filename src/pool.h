@@ -16,6 +16,7 @@
 
 extern _Atomic int pool_eventfd;
 extern _Atomic pid_t pool_process;	/* whose memory this is */
+extern _Atomic bool pool_unended;	/* some queue waits to be ended in a safe place */
 
 /*
  * A page that is zero in every child but one of vfork(), however it was made:
@@ -51,8 +52,16 @@ bool	kqueue_drop_inherited(void);
 /* kqueue.c: a forked child has no queues, and what was to be done to the parent's is void. */
 void	pool_fork_child(void);
 
-/* A reference less: the last one of a closed queue ends it. */
-void	kqueue_drop(struct kqueue *kq);
+/* The last reference is gone: a closed queue ends. */
+void	kqueue_dropped(struct kqueue *kq);
+
+/* A reference less. */
+static inline void
+kqueue_drop(struct kqueue *kq)
+{
+	if (atomic_fetch_sub(&kq->kq_refs, 1) == 1)
+		kqueue_dropped(kq);
+}
 
 /* Ends the queues that were closed by a handler that had interrupted the library. */
 void	kqueue_end_unended(void);

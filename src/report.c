@@ -6,6 +6,7 @@
 #include "fdtable.h"
 #include "filter.h"
 #include "kqueue.h"
+#include "plain.h"
 #include "source/aio.h"
 #include "source/inotify.h"
 #include "source/mounts.h"
@@ -190,9 +191,6 @@ report_watch(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
 	}
 }
 
-/* Flags that a knote of the usual kind has not. */
-#define USUAL_NOT	(EV_CLEAR | EV_UDATA_SPECIFIC | EV_VANISHED)
-
 /* The knote that a report is for, if that is usual; else NULL. */
 static inline struct knote *
 usual_knote(struct kqueue *kq, const struct epoll_event *item, struct watch **found)
@@ -218,8 +216,7 @@ usual_data(const struct knote *kn, const struct watch *w, uint32_t revents)
 
 	if (kn->kn_sfflags != 0 && kn->kn_sfflags != NOTE_NOCOUNT)
 		return 0;
-	if (kn->kn_filter == -EVFILT_READ && revents == EPOLLIN &&
-	    (unsigned)w->w_kind - FD_STREAM <= FD_BYTES - FD_STREAM) {
+	if (kn->kn_filter == -EVFILT_READ && revents == EPOLLIN && FD_HAS_BYTES(w->w_kind)) {
 		if (kn->kn_sfflags != 0)
 			return 1;
 		return ioctl(fd, FIONREAD, &bytes) == 0 ? bytes : 0;
@@ -241,21 +238,39 @@ usual_spent(struct kqueue *kq, struct watch *w, struct knote *kn)
 		kn->kn_status = KN_DISABLED;
 }
 
+/* The plain ones from done on that want no counts, in a function of its own: all is in registers. */
+__attribute__((noinline)) static int
+report_uncounted(const struct kqueue *kq, const struct epoll_event *items, int done, int n,
+    struct kevent *events)
+{
+	const struct watch_table table = kq->kq_watches;
+	struct knote *const *knotes = kq->kq_pool.kp_chunk;
+
+	while (done < n && report_plain(&table, knotes, &items[done], &events[done], false))
+		done++;
+	return done;
+}
+
 int
-report_usual(struct kqueue *kq, const struct epoll_event *items, int n, struct kevent *event, bool first)
+report_usual(struct kqueue *kq, const struct epoll_event *items, int done, int n, struct kevent *events,
+    bool first)
 {
 	const uint16_t call = kq->kq_call;
+	struct kevent *event;
 	struct watch *w;
 	struct knote *kn;
-	int done, data;
+	int data;
 
-	for (done = 0; done < n; done++, event++) {
+	if (first)
+		done = report_uncounted(kq, items, done, n, events);
+	for (; done < n; done++) {
 		kn = usual_knote(kq, &items[done], &w);
 		if (kn == NULL || (!first && w->w_call == call))
 			break;
 		data = usual_data(kn, w, items[done].events);
 		if (data <= 0)
 			break;
+		event = &events[done];
 		event->ident = kn->kn_ident;
 		event->filter = (short)-kn->kn_filter;
 		event->flags = kn->kn_flags;

@@ -300,10 +300,13 @@ kevent_usual_cancelled(void *arg)
 }
 
 /* With glibc, this is a place to jump back to. */
-void
-kevent_usual_wait(struct usual *u)
+int
+kevent_usual_wait(const struct usual *u)
 {
-	pthread_cleanup_push(kevent_usual_cancelled, u);
-	u->woken.n = epoll_wait(u->woken.ep, u->items, u->room, -1);
+	int n;
+
+	pthread_cleanup_push(kevent_usual_cancelled, (void *)(uintptr_t)u);
+	n = epoll_wait(u->woken.ep, u->items, u->room, -1);
 	pthread_cleanup_pop(0);
+	return n;
 }

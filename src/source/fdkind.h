@@ -8,7 +8,7 @@
 
 enum fdkind {
 	FD_UNKNOWN,
-	FD_STREAM,	/* connected or listening socket */
+	FD_STREAM = 4,	/* connected or listening socket; first of the four that FD_HAS_BYTES() */
 	FD_DATAGRAM,	/* socket that keeps the borders of messages */
 	FD_PIPE,	/* pipe, FIFO */
 	FD_BYTES,	/* terminal, inotify: counted as well */
@@ -19,6 +19,9 @@ enum fdkind {
 	FD_DEVICE,	/* another character or block device */
 	FD_OTHER	/* something readable that has no count */
 };
+
+/* What can be read of it is bytes, which FIONREAD counts. */
+#define FD_HAS_BYTES(kind)	(((unsigned)(kind) & ~3u) == FD_STREAM)
 
 /* FD_UNKNOWN: nothing is open there. */
 enum fdkind fdkind_of(int fd);
