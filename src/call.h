@@ -18,6 +18,23 @@ struct kqueue;
  */
 #define KEVENT_STACK	256
 
+/* At most so many at a time: nobody's array is touched far beyond what is put into it. */
+#define KEVENT_MOST	8192
+
+/*
+ * In the caller's array, which has room for left more events from its first one on, they have the
+ * second half of what of it is used: each may be good for two events, which must not reach the
+ * reports that are still to be read.  size: of an event.  *n is how many there is room for.
+ */
+static inline struct epoll_event *
+kevent_items_within(void *first, size_t size, int left, int *n)
+{
+	if (left > 2 * KEVENT_MOST)
+		left = 2 * KEVENT_MOST;
+	*n = left / 2;
+	return (struct epoll_event *)(void *)((char *)first + (size_t)left * size) - *n;
+}
+
 /*
  * How often in a call epoll may report what comes to nothing: a file that was
  * read by another thread, a descriptor that was just closed.  From then on each
@@ -110,8 +127,9 @@ int	kevent_wait_on(struct call *call, const struct timespec *timeout, const stru
 struct usual {
 	struct kqueue	*kq;
 	struct kevent	*events;
+	int		room;
 	struct epoll_event *items;
-	int		room;		/* for both */
+	int		nitems;
 	unsigned	silent;		/* sigaction_wait_begins() */
 	struct woken	woken;
 };

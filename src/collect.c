@@ -4,9 +4,6 @@
 #include "kqueue.h"
 #include "report.h"
 
-/* At most so many at a time: nobody's array is touched far beyond what is put into it. */
-#define KEVENT_MOST	8192
-
 /* Room that is left for descriptors: one event is kept for each lane that is still to be asked. */
 static int
 kevent_left(const struct call *call)
@@ -18,11 +15,6 @@ kevent_left(const struct call *call)
 	return left;
 }
 
-/*
- * Where epoll shall put its reports, for what room is left.  In the caller's
- * array they have the second half of what of it is used: each may be good for two
- * events, which must not reach the reports that are still to be read.
- */
 void
 kevent_place_items(struct call *call)
 {
@@ -30,13 +22,9 @@ kevent_place_items(struct call *call)
 
 	call->nitems = left;
 	call->items = call->stack;
-	if (left > KEVENT_STACK) {
-		if (left > 2 * KEVENT_MOST)
-			left = 2 * KEVENT_MOST;
-		call->nitems = left / 2;
-		call->items = (struct epoll_event *)eventlist_at(&call->out,
-		    call->out.el_count + left) - call->nitems;
-	}
+	if (left > KEVENT_STACK)
+		call->items = kevent_items_within(eventlist_at(&call->out, call->out.el_count),
+		    call->out.el_wide ? sizeof(struct kevent64_s) : sizeof(struct kevent), left, &call->nitems);
 }
 
 /*

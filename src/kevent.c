@@ -227,10 +227,10 @@ kevent_usual_goes_on(struct usual *u, int done)
 
 	call.kq = u->kq;
 	call.out = (struct eventlist){ .el_kevent = u->events, .el_room = u->room };
-	call.items = call.stack;
-	call.nitems = u->room;
+	call.items = u->room > KEVENT_STACK ? u->items : call.stack;
+	call.nitems = u->nitems;
 	kevent_begin(&call, false);
-	if (u->woken.n > 0)
+	if (call.items == call.stack && u->woken.n > 0)
 		memcpy(call.stack, u->items, (size_t)u->woken.n * sizeof(*u->items));
 	if (done >= 0) {
 		u->kq->kq_call++;
@@ -258,15 +258,15 @@ kevent_usual_ends(struct usual *u, int done, int saved)
 }
 
 /*
- * All of it in one piece, once for who is alone, and once for a process with threads, where who
- * waits may be cancelled.
+ * All of it in one piece, twice: for who is alone and has little room, and for all others, where
+ * who waits may be cancelled.
  */
 static inline __attribute__((always_inline)) int
-kevent_usual(int fd, struct kevent *events, int room, const bool alone)
+kevent_usual(int fd, struct kevent *events, int room, const bool simple)
 {
 	struct kqueue *kq = kqueue_enter_inline(fd);
-	struct epoll_event items[KEVENT_STACK];
-	int saved, ep, n, done = -1;
+	struct epoll_event stack[KEVENT_STACK], *items = stack;
+	int saved, ep, n, nitems = room, done = -1;
 	struct usual u;
 	unsigned silent;
 
@@ -275,11 +275,13 @@ kevent_usual(int fd, struct kevent *events, int room, const bool alone)
 	saved = errno;
 	silent = sigaction_wait_begins();
 	ep = kq->kq_ep;
-	if (alone) {
-		n = epoll_wait(ep, items, room, -1);
+	if (simple) {
+		n = epoll_wait(ep, items, nitems, -1);
 	} else {
-		u = (struct usual){ kq, events, items, room, silent, { ep, 0 } };
-		kevent_mark_items(items, room);
+		if (room > KEVENT_STACK)
+			items = kevent_items_within(events, sizeof(*events), room, &nitems);
+		u = (struct usual){ kq, events, room, items, nitems, silent, { ep, 0 } };
+		kevent_mark_items(items, nitems);
 		n = kevent_usual_wait(&u);
 	}
 	if (n > 0) {
@@ -291,19 +293,21 @@ kevent_usual(int fd, struct kevent *events, int room, const bool alone)
 			if (done < n)
 				done = report_usual(kq, items, done, n, events, true);
 		}
-		if (done == n || done < 0)
+		/* Where it had not room for all, there may be more. */
+		if (done == n && (n < nitems || nitems == room)) {
 			kqueue_unlock_inline(kq);
-		if (done == n) {
 			kqueue_leave_inline(kq);
 			return n;
 		}
+		if (done < 0)
+			kqueue_unlock_inline(kq);
 	}
-	u = (struct usual){ kq, events, items, room, silent, { ep, n } };
+	u = (struct usual){ kq, events, room, items, nitems, silent, { ep, n } };
 	return kevent_usual_ends(&u, done, saved);
 }
 
 __attribute__((noinline)) static int
-kevent_with_threads(int fd, struct kevent *events, int room)
+kevent_usual_at_large(int fd, struct kevent *events, int room)
 {
 	return kevent_usual(fd, events, room, false);
 }
@@ -320,11 +324,11 @@ kevent(int fd, const struct kevent *changelist, int nchanges,
 
 	if (nevents > 0 && alone)
 		pthread_testcancel();
-	if (nchanges != 0 || nevents <= 0 || nevents > KEVENT_STACK || timeout != NULL ||
-	    (uintptr_t)eventlist < KEVENT_PAGE || !mode_is_usual())
+	if (nchanges != 0 || nevents <= 0 || timeout != NULL || (uintptr_t)eventlist < KEVENT_PAGE ||
+	    !mode_is_usual())
 		return kevent_unusual(fd, NULL, changelist, nchanges, eventlist, nevents, timeout);
-	return alone ? kevent_usual(fd, eventlist, nevents, true) :
-	    kevent_with_threads(fd, eventlist, nevents);
+	return alone && nevents <= KEVENT_STACK ? kevent_usual(fd, eventlist, nevents, true) :
+	    kevent_usual_at_large(fd, eventlist, nevents);
 }
 
 KQ_PUBLIC int

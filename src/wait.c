@@ -296,7 +296,7 @@ kevent_usual_cancelled(void *arg)
 	const struct usual *u = arg;
 
 	ASAN_LEFT_FRAMES();
-	kevent_give_up(u->kq, u->items, u->room);
+	kevent_give_up(u->kq, u->items, u->nitems);
 }
 
 /* With glibc, this is a place to jump back to. */
@@ -306,7 +306,7 @@ kevent_usual_wait(const struct usual *u)
 	int n;
 
 	pthread_cleanup_push(kevent_usual_cancelled, (void *)(uintptr_t)u);
-	n = epoll_wait(u->woken.ep, u->items, u->room, -1);
+	n = epoll_wait(u->woken.ep, u->items, u->nitems, -1);
 	pthread_cleanup_pop(0);
 	return n;
 }

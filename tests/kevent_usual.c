@@ -107,6 +107,50 @@ START_TEST(kevent_usual__all_have_their_turn)
 }
 END_TEST
 
+/* With more room than reports are read into at a time: each comes once, and the room is filled. */
+START_TEST(kevent_usual__much_room_is_filled)
+{
+	enum { PAIRS = 400, ROOM = 1000 };
+	static const int rooms[] = { 257, 399, 400, 401, 513, 799, 800, 801, ROOM };
+	static const int written[] = { -1, 0, 127, 128, 257, PAIRS - 1 };
+	static struct kevent events[ROOM];
+	static int fds[PAIRS][2];
+	int kq = queue(), n, all = PAIRS;
+	bool seen[PAIRS][2];
+
+	for (int i = 0; i < PAIRS; i++) {
+		pair(PAIR_UNIX, fds[i]);
+		put(fds[i][1], (size_t)i + 1);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[i][0], EVFILT_READ, EV_ADD, 0, 0, fds[i]), 0);
+	}
+	for (size_t w = 0; w < sizeof(written) / sizeof(written[0]); w++) {
+		if (written[w] >= 0) {
+			ck_assert_int_eq(change(kq, (uintptr_t)fds[written[w]][0], EVFILT_WRITE, EV_ADD, 0, 0,
+			    fds[written[w]]), 0);
+			all++;
+		}
+		for (size_t r = 0; r < sizeof(rooms) / sizeof(rooms[0]); r++) {
+			memset(seen, 0, sizeof(seen));
+			n = usual(kq, events, rooms[r]);
+			ck_assert_int_eq(n, rooms[r] < all ? rooms[r] : all);
+			for (int k = 0; k < n; k++) {
+				int i = (int)(((int *)events[k].udata - fds[0]) / 2);
+				bool *once = &seen[i][events[k].filter == EVFILT_WRITE];
+
+				ck_assert_int_eq((int)events[k].ident, fds[i][0]);
+				if (events[k].filter == EVFILT_READ)
+					ck_assert_int_eq(events[k].data, i + 1);
+				ck_assert_msg(!*once, "room %d: %d came twice", rooms[r], i);
+				*once = true;
+			}
+		}
+	}
+	for (int i = 0; i < PAIRS; i++)
+		close_pair(fds[i]);
+	close(kq);
+}
+END_TEST
+
 struct sleeper {
 	pthread_t	thread;
 	int		kq, count, error, room;
@@ -414,6 +458,7 @@ END_TEST
 HARNESS_MAIN("kevent_usual",
     kevent_usual__unusual_ones_come_in_between,
     kevent_usual__all_have_their_turn,
+    kevent_usual__much_room_is_filled,
     kevent_usual__is_woken_by_anything,
     kevent_usual__is_interrupted_by_handlers_only,
     kevent_usual__keeps_errno,
