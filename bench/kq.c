@@ -41,7 +41,7 @@ void
 loop_open(int max)
 {
 	(void)max;
-	open_queue(1024);
+	open_queue(LOOP_ROOM);
 }
 
 void

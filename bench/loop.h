@@ -18,11 +18,15 @@ void	loop_add(int fd);
  */
 int	loop_turn(int room, bool block);
 
+/* The most that is taken at a time. */
+#define LOOP_ROOM	2000
+
 /* The descriptor can be read: bytes of them, or 1 if counts are not wanted or had. */
 extern void (*ready)(int fd, long bytes);
 
 void	load_wait64(long n);
 void	load_wait1(long n);
+void	load_wait_all(long n);
 void	load_chain(long n);
 void	load_echo1(long n);
 void	load_echo64(long n);
@@ -33,6 +37,7 @@ void	load_idle_most(long n);
 #define LOOP_WORKLOADS							\
 	{ "wait64", load_wait64, 1000000, 1000 },			\
 	{ "wait1", load_wait1, 300000, 1000 },				\
+	{ "wait-all", load_wait_all, 1000000, 1000 },			\
 	{ "chain", load_chain, 300000, 1000 },				\
 	{ "echo1", load_echo1, 30000, 100 },				\
 	{ "echo64", load_echo64, 60000, 500 },				\

@@ -33,7 +33,7 @@
 #endif
 
 static int ep = -1;
-static struct epoll_event items[1024];
+static struct epoll_event items[LOOP_ROOM];
 
 static void
 open_epoll(void)
