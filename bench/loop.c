@@ -176,7 +176,7 @@ serve(long n, int connections)
 	}
 	while (seen < n / 10)
 		loop_turn(LOOP_ROOM, true);
-	measure(n, 64);
+	measure(n, LOOP_ROOM);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	result(seen, -1);
