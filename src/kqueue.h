@@ -34,7 +34,8 @@ enum kqueue_bell {
 	BELL_OFF,
 	BELL_EDGE,	/* will be reported once */
 	BELL_SPENT,	/* has been, in the call under way */
-	BELL_LEVEL	/* is reported until kq_ready is empty */
+	BELL_LEVEL,	/* is reported until kq_ready is empty */
+	BELL_UNKNOWN	/* was reported, in the call under way, though it was off */
 };
 
 struct kqueue {
@@ -51,6 +52,8 @@ struct kqueue {
 	_Atomic int	kq_nested[WATCH_LANES - 1]; /* (k) of lane 1 and up, or -1; read by close() */
 	uint8_t		kq_bell;	/* (k) enum kqueue_bell */
 	_Atomic bool	kq_bell_moved;	/* (a) the bell has another number: kq_bell is void */
+	_Atomic uint32_t kq_ringing;	/* (a) threads that are in bell_ring(), or about to be ... */
+	_Atomic bool	kq_overtaken;	/* (a) ... and may have undone what another has done to it */
 	bool		kq_news;	/* (k) kq_ready has a knote that the bell has not told */
 	_Atomic bool	kq_counted;	/* (a) it is in another queue */
 	uint16_t	kq_call;	/* (k) numbers the calls that collect */
@@ -148,10 +151,12 @@ kqueue_lock_inline(struct kqueue *kq)
 static inline void
 kqueue_unlock_inline(struct kqueue *kq)
 {
-	if (kq->kq_ready.kl_first != 0 || kq->kq_bell != BELL_OFF)
-		bell_settle(kq);
+	bool ring = (kq->kq_ready.kl_first != 0 || kq->kq_bell != BELL_OFF) && bell_settle(kq);
+
 	kq->kq_news = false;
 	lock_drop(&kq->kq_lock);
+	if (ring)
+		bell_ring(kq);
 }
 
 static inline bool
