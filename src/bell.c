@@ -2,7 +2,7 @@
 #include "bell.h"
 
 #include "hidden.h"
-#include "kqueue.h"
+#include "pool.h"
 
 #include <errno.h>
 
@@ -12,17 +12,23 @@ bell_tag(const struct kqueue *kq)
 	return SOURCE_TAG(SOURCE_BELL, 0) | (uint64_t)kq->kq_id << 32;
 }
 
-void
-bell_set(struct kqueue *kq, uint32_t events)
+static inline void
+bell_set_inline(struct kqueue *kq, uint32_t events)
 {
 	struct epoll_event item = { .events = events, .data.u64 = bell_tag(kq) };
 	int saved = errno, bell;
 
 	do {
-		bell = kqueue_eventfd();
+		bell = pool_eventfd;
 		hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_MOD, bell, &item);
-	} while (bell != kqueue_eventfd());
+	} while (bell != pool_eventfd);
 	errno = saved;
+}
+
+void
+bell_set(struct kqueue *kq, uint32_t events)
+{
+	bell_set_inline(kq, events);
 }
 
 /*
@@ -43,7 +49,7 @@ bell_follow(struct kqueue *kq, int old)
 void
 bell_arm(struct kqueue *kq, uint32_t events)
 {
-	bell_set(kq, events);
+	bell_set_inline(kq, events);
 	if (!kqueue_is_open(kq) || atomic_load(&kq->kq_closed) != 0 || atomic_load(&kq->kq_scan) ||
 	    atomic_load(&kq->kq_aio) != NULL)
 		bell_set(kq, EPOLLIN);

@@ -206,6 +206,26 @@ kevent_share(struct call *call)
 }
 
 /*
+ * The usual end of it: kq_ready has what there is, epoll at most the bell, and no more than
+ * was asked for or than there is room.  What epoll was not asked for is not missed, then.
+ */
+static bool
+kevent_collect_own(struct call *call, int n)
+{
+	struct kqueue *kq = call->kq;
+
+	if (n > 1 || (n == call->nitems && call->out.el_room > 1) ||
+	    (n == 1 && (uint32_t)call->items[0].data.u64 != SOURCE_TAG(SOURCE_BELL, 0)))
+		return false;
+	kq->kq_call++;
+	if (n == 1)
+		kqueue_report(kq, call->items[0].data.u64);
+	kevent_collect_ready(call);
+	knote_list_append(&kq->kq_pool, &kq->kq_ready, &call->done);
+	return call->out.el_count > 0;
+}
+
+/*
  * What is ready now, without waiting.  A report that came to nothing may have
  * left an edge behind (a parked knote's item is armed anew), and what was ready
  * may be so no longer, so that is asked for again: a call that returns nothing
@@ -222,6 +242,8 @@ kevent_collect_now(struct call *call)
 		kevent_place_items(call);
 		if (call->nitems > 0)
 			n = kqueue_poll(call->kq->kq_ep, call->items, call->nitems);
+		if (tries == KEVENT_FRUITLESS + 1 && kevent_collect_own(call, n))
+			break;
 		if (tries == KEVENT_FRUITLESS + 1)
 			kevent_collect(call, n);
 		else
