@@ -46,13 +46,19 @@ bell_follow(struct kqueue *kq, int old)
 	errno = saved;
 }
 
-void
-bell_arm(struct kqueue *kq, uint32_t events)
+static inline void
+bell_arm_inline(struct kqueue *kq, uint32_t events)
 {
 	bell_set_inline(kq, events);
 	if (!kqueue_is_open(kq) || atomic_load(&kq->kq_closed) != 0 || atomic_load(&kq->kq_scan) ||
 	    atomic_load(&kq->kq_aio) != NULL)
 		bell_set(kq, EPOLLIN);
+}
+
+void
+bell_arm(struct kqueue *kq, uint32_t events)
+{
+	bell_arm_inline(kq, events);
 }
 
 /* The same with the lock held, but a late ring may still undo it (bell_ring()). */
@@ -141,7 +147,7 @@ bell_settle(struct kqueue *kq)
 void
 bell_ring(struct kqueue *kq)
 {
-	bell_arm(kq, EPOLLIN | EPOLLET);
+	bell_arm_inline(kq, EPOLLIN | EPOLLET);
 	if (atomic_fetch_sub(&kq->kq_ringing, 1) != 1 || !atomic_load(&kq->kq_overtaken))
 		return;
 	lock_take(&kq->kq_lock);

@@ -59,7 +59,7 @@ kqueue1(int flags)
 }
 
 /* Changes in.  0 or -errno; out is filled with answers. */
-static inline int
+__attribute__((always_inline)) static inline int
 kevent_apply(struct kqueue *kq, const struct eventlist *changes, struct eventlist *out)
 {
 	struct kevent kev;
@@ -261,9 +261,9 @@ kevent_usual(struct kqueue *kq, struct kevent *events, int room)
 		return kevent_usual_ends(&u, -1);
 	}
 	kqueue_lock_inline(kq);
-	if (kqueue_is_open(kq) && u.woken.ep == kq->kq_ep && kq->kq_ready.kl_first == 0) {
+	if (kqueue_is_open(kq) && u.woken.ep == kq->kq_ep) {
 		kq->kq_call++;
-		done = report_usual(kq, items, u.woken.n, events, true);
+		done = kq->kq_ready.kl_first != 0 ? 0 : report_usual(kq, items, u.woken.n, events, true);
 		if (done < u.woken.n)
 			return kevent_usual_ends(&u, done);
 	}

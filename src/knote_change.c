@@ -286,13 +286,25 @@ knote_delete(struct kqueue *kq, struct knote *kn, unsigned flags)
 	return -EINPROGRESS;
 }
 
+/* The usual change, without any flag, of what is there and on no descriptor: a trigger. */
+static inline struct knote *
+knote_usual(struct kqueue *kq, const struct filterops *fo, const struct kevent *kev)
+{
+	if (fo == NULL || kev->flags != 0 || fo->fo_fd || fo->fo_poll != 0 || fo->fo_answer != NULL ||
+	    fo->fo_settle != NULL)
+		return NULL;
+	return registry_find(kq, fo, kev->ident, (unsigned)-kev->filter, 0, NULL);
+}
+
 int
 knote_change(struct kqueue *kq, struct kevent *kev, const struct ext *ext)
 {
 	const struct filterops *fo = filter_find(kev->filter);
-	struct knote *kn, *gone = NULL;
+	struct knote *kn = knote_usual(kq, fo, kev), *gone = NULL;
 	int error;
 
+	if (kn != NULL)
+		return knote_update(kq, fo, kn, kev, ext);
 	if (fo == NULL || (kev->flags & (EV_ENABLE | EV_DISABLE)) == (EV_ENABLE | EV_DISABLE) ||
 	    (kev->flags & (EV_ADD | EV_KEEPUDATA)) == (EV_ADD | EV_KEEPUDATA) ||
 	    ((kev->flags & EV_VANISHED) != 0 &&

@@ -62,7 +62,7 @@ struct kqueue {
 	bool		kq_stuck;	/* (k) one was found that cannot be removed */
 	int64_t		kq_hunted;	/* (k) when one was last found to be so, or 0 */
 	bool		kq_edges;	/* (k) epoll's edges are to be taken before kq_ready is */
-	bool		kq_turn;	/* (k) with room for one event: whose turn it is */
+	uint8_t		kq_turns;	/* (k) with room for one event: how often kq_ready is to go first */
 	_Atomic uint32_t kq_id;		/* (a) tells it from its predecessors in this struct */
 	int		kq_number;	/* (i) the number kqueue() returned */
 	_Atomic uint32_t kq_numbers;	/* (a) how many numbers lead here */
