@@ -45,16 +45,6 @@ void	load_queue_more(long n);
 void	load_threads1(long n);
 void	load_threads2(long n);
 
-/* What an event is to them. */
-static inline void
-work_a_little(void)
-{
-	volatile unsigned work = 0;
-
-	for (unsigned i = 0; i < 5000; i++)
-		work += i;
-}
-
 #define SINGLE_WORKLOADS						\
 	{ "add-delete", load_add_delete, 200000, 2000 },		\
 	{ "oneshot", load_oneshot, 300000, 640 },			\
