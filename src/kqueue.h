@@ -52,8 +52,6 @@ struct kqueue {
 	_Atomic int	kq_nested[WATCH_LANES - 1]; /* (k) of lane 1 and up, or -1; read by close() */
 	uint8_t		kq_bell;	/* (k) enum kqueue_bell */
 	_Atomic bool	kq_bell_moved;	/* (a) the bell has another number: kq_bell is void */
-	_Atomic uint32_t kq_ringing;	/* (a) threads that are in bell_ring(), or about to be ... */
-	_Atomic bool	kq_overtaken;	/* (a) ... and may have undone what another has done to it */
 	bool		kq_news;	/* (k) kq_ready has a knote that the bell has not told */
 	_Atomic bool	kq_counted;	/* (a) it is in another queue */
 	uint16_t	kq_call;	/* (k) numbers the calls that collect */
@@ -66,6 +64,8 @@ struct kqueue {
 	_Atomic uint32_t kq_id;		/* (a) tells it from its predecessors in this struct */
 	int		kq_number;	/* (i) the number kqueue() returned */
 	_Atomic uint32_t kq_numbers;	/* (a) how many numbers lead here */
+	_Atomic uint32_t kq_ringing;	/* (a) threads that are in bell_ring(), or about to be ... */
+	_Atomic bool	kq_overtaken;	/* (a) ... and may have undone what another has done to it */
 	struct knote_list kq_ready;	/* (k) */
 	struct knote_list kq_look;	/* (k) files to look at in every call */
 	struct knote_pool kq_pool;	/* (k) */
