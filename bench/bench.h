@@ -51,6 +51,9 @@ double	late_hundredth(int64_t late[], long n);
 /* Ends the program if a call failed. */
 long	must(long value, const char *call);
 
+/* Some microseconds of it, the same for all. */
+void	work_a_little(void);
+
 /* A number that is the same in every run. */
 uint32_t bench_random(void);
 

@@ -419,7 +419,6 @@ load_memory_timer(long n)
 	result(n, (double)(memory() - before) / (double)n);
 }
 
-/* Threads that share a queue: an event is work of some microseconds, then it is enabled again. */
 static _Atomic long worked;
 static long to_do;
 
@@ -427,14 +426,12 @@ static void *
 worker(void *arg)
 {
 	struct kevent event;
-	volatile unsigned work = 0;
 	int n = 0;
 
 	(void)arg;
 	while (atomic_load(&worked) < to_do) {
 		n = (int)must(kevent(kq, &event, n, &event, 1, NULL), "kevent");
-		for (unsigned i = 0; i < 5000; i++)
-			work += i;
+		work_a_little();
 		atomic_fetch_add(&worked, n);
 		event.flags = EV_ENABLE;
 	}
@@ -465,13 +462,13 @@ threads(long n, int count)
 	result(n, -1);
 }
 
-static void
+void
 load_threads1(long n)
 {
 	threads(n, 1);
 }
 
-static void
+void
 load_threads2(long n)
 {
 	threads(n, 2);
@@ -482,7 +479,5 @@ const struct workload workloads[] = {
 	SINGLE_WORKLOADS,
 	{ "memory-read", load_memory_read, 10000, 100 },
 	{ "memory-timer", load_memory_timer, 10000, 100 },
-	{ "threads1", load_threads1, 50000, 200 },
-	{ "threads2", load_threads2, 50000, 200 },
 	{ NULL, NULL, 0, 0 }
 };

@@ -503,6 +503,64 @@ queue_once(void)
 	close((int)must(epoll_create1(EPOLL_CLOEXEC), "epoll_create1"));
 }
 
+static _Atomic long worked;
+static long to_do;
+
+static void *
+worker(void *arg)
+{
+	const uint32_t once = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT;
+	struct epoll_event item;
+	int n = 0;
+
+	(void)arg;
+	while (atomic_load(&worked) < to_do) {
+		if (n > 0)
+			control(EPOLL_CTL_MOD, item.data.fd, once);
+		n = (int)must(epoll_wait(ep, &item, 1, -1), "epoll_wait");
+		must(bytes_of(item.data.fd), "FIONREAD");
+		work_a_little();
+		atomic_fetch_add(&worked, n);
+	}
+	return NULL;
+}
+
+static void
+threads(long n, int count)
+{
+	static int here[BATCH], there[BATCH];
+	pthread_t thread[8];
+
+	by_wall = true;
+	to_do = n;
+	make_pairs(here, there, BATCH);
+	open_epoll();
+	for (int i = 0; i < BATCH; i++) {
+		must(write(there[i], "x", 1), "write");
+		control(EPOLL_CTL_ADD, here[i], EPOLLIN | EPOLLRDHUP | EPOLLONESHOT);
+	}
+	clock_start();
+	for (int i = 1; i < count; i++)
+		pthread_create(&thread[i], NULL, worker, NULL);
+	worker(NULL);
+	for (int i = 1; i < count; i++)
+		pthread_join(thread[i], NULL);
+	clock_stop();
+	result(n, -1);
+}
+
+void
+load_threads1(long n)
+{
+	threads(n, 1);
+}
+
+void
+load_threads2(long n)
+{
+	threads(n, 2);
+}
+
 const struct workload workloads[] = {
 	LOOP_WORKLOADS,
 	SINGLE_WORKLOADS,

@@ -21,8 +21,8 @@ import tempfile
 
 PEERS = ("libevent", "libev", "libuv")
 
-# title, our workload, the peers: (program, workload) and so on, the ratio to reach.  A workload
-# that ends in " -n" does without counts.
+# title, our workload (or that of the program named), the peers: (program, workload) and so on, the
+# ratio to reach.  A workload that ends in " -n" does without counts.
 LINES = [
     ("wait, 64 events a call", "wait64", [("raw", "wait64")], 1.05),
     ("wait, 1 event a call", "wait1", [("raw", "wait1")], 1.10),
@@ -71,6 +71,7 @@ LINES = [
     ("each further queue", "queue-more", [("raw", "queue-more")], 2.5),
     ("READ of 1,000,000 by 1,000 idle", "idle-most", [("kq", "idle1000")], 1.2),
     ("2 threads by 1", "threads2", [("kq", "threads1")], 0.6),
+    ("2 threads by 1, by hand", ("raw", "threads2"), [("raw", "threads1")], None),
 ]
 
 # The second figure of a workload, by the same of a peer: title, workload, peer, ratio to reach.
@@ -130,10 +131,11 @@ def quartiles(values):
 def measure(bench, line, rounds):
     """One line: the medians of every program, and the ratios of every round."""
     title, ours, peers, limit = line
+    ours = ours if isinstance(ours, tuple) else ("kq", ours)
     peers = [peer for peer in peers if bench.has(peer[0])]
     if not peers:
         return []
-    times = {peer: [] for peer in [("kq", ours), *peers]}
+    times = {peer: [] for peer in [ours, *peers]}
     second = {peer: [] for peer in times}
     for _ in range(rounds):
         for peer in times:
@@ -142,9 +144,9 @@ def measure(bench, line, rounds):
             if len(figures) > 2:
                 second[peer].append(figures[2])
     best = min(peers, key=lambda peer: statistics.median(times[peer]))
-    found = [summary(title, limit, times[("kq", ours)], times[best], best[0], "ns")]
+    found = [summary(title, limit, times[ours], times[best], best[0], "ns")]
     if title in SECOND:
-        found.append(summary(*SECOND[title], second[("kq", ours)], second[best], best[0], "us"))
+        found.append(summary(*SECOND[title], second[ours], second[best], best[0], "us"))
     return found
 
 

@@ -41,6 +41,10 @@ void	load_proc(long n);
 void	load_queue_first(long n);
 void	load_queue_more(long n);
 
+/* One or two threads on one queue: an event is work of some microseconds, then it is enabled again.  Wall time. */
+void	load_threads1(long n);
+void	load_threads2(long n);
+
 #define SINGLE_WORKLOADS						\
 	{ "add-delete", load_add_delete, 200000, 2000 },		\
 	{ "oneshot", load_oneshot, 300000, 640 },			\
@@ -59,7 +63,9 @@ void	load_queue_more(long n);
 	{ "vnode-delete", load_vnode_delete, 10000, 100 },		\
 	{ "proc", load_proc, 1000, 20 },				\
 	{ "queue-first", load_queue_first, 200, 5 },			\
-	{ "queue-more", load_queue_more, 20000, 100 }
+	{ "queue-more", load_queue_more, 20000, 100 },			\
+	{ "threads1", load_threads1, 50000, 200 },			\
+	{ "threads2", load_threads2, 50000, 200 }
 
 /* Timers go off so late that none does: in some 100 to 1,000 seconds, a different one each. */
 #define TIMER_LATER()	(100000 + (int64_t)(bench_random() % 900000))	/* milliseconds */

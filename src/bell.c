@@ -2,7 +2,7 @@
 #include "bell.h"
 
 #include "hidden.h"
-#include "kqueue.h"
+#include "pool.h"
 
 #include <errno.h>
 
@@ -12,17 +12,23 @@ bell_tag(const struct kqueue *kq)
 	return SOURCE_TAG(SOURCE_BELL, 0) | (uint64_t)kq->kq_id << 32;
 }
 
-void
-bell_set(struct kqueue *kq, uint32_t events)
+static inline void
+bell_set_inline(struct kqueue *kq, uint32_t events)
 {
 	struct epoll_event item = { .events = events, .data.u64 = bell_tag(kq) };
 	int saved = errno, bell;
 
 	do {
-		bell = kqueue_eventfd();
+		bell = pool_eventfd;
 		hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_MOD, bell, &item);
-	} while (bell != kqueue_eventfd());
+	} while (bell != pool_eventfd);
 	errno = saved;
+}
+
+void
+bell_set(struct kqueue *kq, uint32_t events)
+{
+	bell_set_inline(kq, events);
 }
 
 /*
@@ -41,12 +47,27 @@ bell_follow(struct kqueue *kq, int old)
 	errno = saved;
 }
 
+static inline void
+bell_arm_inline(struct kqueue *kq, uint32_t events)
+{
+	bell_set_inline(kq, events);
+	if (!kqueue_is_open(kq) || atomic_load(&kq->kq_behind))
+		bell_set(kq, EPOLLIN);
+}
+
 void
 bell_arm(struct kqueue *kq, uint32_t events)
 {
-	bell_set(kq, events);
-	if (!kqueue_is_open(kq) || atomic_load(&kq->kq_behind))
-		bell_set(kq, EPOLLIN);
+	bell_arm_inline(kq, events);
+}
+
+/* The same with the lock held, but a late ring may still undo it (bell_ring()). */
+static void
+bell_change(struct kqueue *kq, uint32_t events)
+{
+	if (atomic_load(&kq->kq_ringing) != 0)
+		atomic_store(&kq->kq_overtaken, true);
+	bell_arm(kq, events);
 }
 
 void
@@ -63,7 +84,7 @@ bell_put_right(struct kqueue *kq)
 		kqueue_fall_behind(kq);
 		return;
 	}
-	bell_arm(kq, EPOLLIN);
+	bell_change(kq, EPOLLIN);
 	kq->kq_bell = BELL_LEVEL;
 }
 
@@ -75,9 +96,9 @@ bell_put_right(struct kqueue *kq)
 static void
 bell_ring_again(struct kqueue *kq)
 {
-	bell_arm(kq, 0);
+	bell_change(kq, 0);
 	kqueue_drain(kq);
-	bell_arm(kq, EPOLLIN);
+	bell_change(kq, EPOLLIN);
 }
 
 /*
@@ -88,22 +109,51 @@ bell_ring_again(struct kqueue *kq)
  * must not use an edge up; there all news ring, so that the outer queue may
  * have EV_CLEAR.
  */
-void
+bool
 bell_settle(struct kqueue *kq)
 {
-	bool ready = kq->kq_ready.kl_first != 0;
+	bool ready = kq->kq_ready.kl_first != 0, ring = false;
 	bool counted = atomic_load_explicit(&kq->kq_counted, memory_order_relaxed);
-	bool level = kq->kq_bell == BELL_SPENT || counted;
 
-	if (ready && counted && kq->kq_news && kq->kq_bell == BELL_LEVEL) {
-		bell_ring_again(kq);
-	} else if (ready && (kq->kq_bell == BELL_OFF || kq->kq_bell == BELL_SPENT)) {
-		bell_arm(kq, level ? EPOLLIN : EPOLLIN | EPOLLET);
-		kq->kq_bell = level ? BELL_LEVEL : BELL_EDGE;
-	} else if (!ready && kq->kq_bell != BELL_OFF) {
+	if (ready && kq->kq_bell == BELL_EDGE) {
+		/* Another thread's ring may be still to come, and this call is not to return before one has. */
+		ring = kq->kq_news && atomic_load(&kq->kq_ringing) != 0;
+	} else if (ready && kq->kq_bell == BELL_OFF && !counted) {
+		kq->kq_bell = BELL_EDGE;
+		ring = true;
+	} else if (ready && kq->kq_bell == BELL_LEVEL) {
+		if (counted && kq->kq_news)
+			bell_ring_again(kq);
+	} else if (ready) {
+		bell_change(kq, EPOLLIN);
+		kq->kq_bell = BELL_LEVEL;
+	} else if (kq->kq_bell != BELL_OFF) {
 		if (kq->kq_bell != BELL_SPENT)
-			bell_arm(kq, 0);
+			bell_change(kq, 0);
 		kq->kq_bell = BELL_OFF;
 	}
-	kq->kq_news = false;
+	if (ring && single_threaded()) {
+		bell_arm(kq, EPOLLIN | EPOLLET);
+		ring = false;
+	}
+	if (ring)
+		atomic_fetch_add(&kq->kq_ringing, 1);
+	return ring;
+}
+
+/*
+ * Who wakes needs the lock first of all, so this is done without.  Meanwhile another
+ * thread may have armed or silenced the bell otherwise, which is done once more, then.
+ */
+void
+bell_ring(struct kqueue *kq)
+{
+	bell_arm_inline(kq, EPOLLIN | EPOLLET);
+	if (atomic_fetch_sub(&kq->kq_ringing, 1) != 1 || !atomic_load(&kq->kq_overtaken))
+		return;
+	lock_take(&kq->kq_lock);
+	if (atomic_load(&kq->kq_ringing) == 0 && atomic_exchange(&kq->kq_overtaken, false) &&
+	    kq->kq_bell != BELL_EDGE)
+		bell_arm(kq, kq->kq_bell == BELL_LEVEL ? EPOLLIN : 0);
+	lock_drop(&kq->kq_lock);
 }

@@ -2,12 +2,12 @@
 /*
  * A queue's bell: the process's shared eventfd as an item of the queue's epoll,
  * armed while kq_ready has knotes, so that waiters wake and the queue's
- * descriptor can be polled.  With the queue's lock held, but for bell_set() and
- * bell_follow().
+ * descriptor can be polled.  With the queue's lock held, but for what takes no lock.
  */
 #ifndef KQ_BELL_H
 #define KQ_BELL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct kqueue;
@@ -21,8 +21,12 @@ void	bell_set(struct kqueue *kq, uint32_t events);
 /* The same; what a closing says meanwhile, which takes no lock, is not lost. */
 void	bell_arm(struct kqueue *kq, uint32_t events);
 
-/* Makes the bell say what kq_ready says.  To be called before the lock is dropped. */
-void	bell_settle(struct kqueue *kq);
+/*
+ * Makes the bell say what kq_ready says.  To be called before the lock is dropped, and
+ * if it says so, bell_ring() after that.
+ */
+bool	bell_settle(struct kqueue *kq);
+void	bell_ring(struct kqueue *kq);
 
 /* The eventfd had the number old and has another.  Takes no lock. */
 void	bell_follow(struct kqueue *kq, int old);

@@ -128,6 +128,32 @@ kevent_collect_more(struct call *call, bool keep)
 	}
 }
 
+/* Whether n reports of epoll are at most the bell. */
+static inline bool
+kevent_only_bell(const struct call *call, int n)
+{
+	return n == 0 || (n == 1 && (uint32_t)call->items[0].data.u64 == SOURCE_TAG(SOURCE_BELL, 0));
+}
+
+/*
+ * The usual case: what there is has kq_ready, and epoll at most the bell and no more than
+ * that; or there is room for one only.  False: nothing was delivered.
+ */
+static inline bool
+kevent_collect_own(struct call *call, int n)
+{
+	struct kqueue *kq = call->kq;
+
+	if (kq->kq_ready.kl_first == 0 || (n == call->nitems && call->out.el_room > 1) ||
+	    !kevent_only_bell(call, n))
+		return false;
+	if (n == 1)
+		kqueue_report(kq, call->items[0].data.u64);
+	kevent_collect_ready(call);
+	knote_list_append(&kq->kq_pool, &kq->kq_ready, &call->done);
+	return call->out.el_count > 0;
+}
+
 /*
  * Events out: n reports of epoll first, then what our own sources made ready.
  * Each kind that has reported left room for one event at least.  What was in
@@ -139,6 +165,8 @@ kevent_collect_rest(struct call *call, int n)
 	struct kqueue *kq = call->kq;
 	int before;
 
+	if (call->first == 0 && kevent_collect_own(call, n))
+		return;
 	kevent_collect_round(call, n);
 	kevent_collect_more(call, true);
 	call->kept = 0;
@@ -181,15 +209,21 @@ kevent_collect_again(struct call *call, int n)
  * Up to half of the room is kept for what our own sources made ready, the rest
  * is for descriptors.  The ready list comes last, and once: what is ready again
  * as soon as it was delivered must not come twice in a call.
+ *
+ * With room for one event they take turns: of each, while both have some, else
+ * epoll is asked every fourth time, since that costs more than to silence the bell.
  */
+#define KEVENT_TURNS	3
 static int
 kevent_share(struct call *call)
 {
 	uint32_t ready = atomic_load_explicit(&call->kq->kq_nready, memory_order_relaxed);
 	int share = call->out.el_room - call->out.el_room / 2;
 
-	if (call->out.el_room == 1)
-		share = call->kq->kq_turn = !call->kq->kq_turn;
+	if (call->out.el_room == 1) {
+		share = call->kq->kq_turns > 0;
+		call->kq->kq_turns -= (uint8_t)share;
+	}
 	return ready < (uint32_t)share ? (int)ready : share;
 }
 
@@ -210,6 +244,8 @@ kevent_collect_now(struct call *call)
 		kevent_place_items(call);
 		if (call->nitems > 0)
 			n = kqueue_poll(call->kq->kq_ep, call->items, call->nitems);
+		if (call->out.el_room == 1 && call->nitems == 1)
+			call->kq->kq_turns = kevent_only_bell(call, n) ? KEVENT_TURNS : 1;
 		if (tries == KEVENT_FRUITLESS + 1)
 			kevent_collect(call, n);
 		else

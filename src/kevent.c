@@ -61,7 +61,7 @@ kqueue1(int flags)
 }
 
 /* Changes in.  0 or -errno; out is filled with answers. */
-static int
+__attribute__((always_inline)) static inline int
 kevent_apply(struct kqueue *kq, const struct eventlist *changes, struct eventlist *out)
 {
 	struct kevent kev;
@@ -142,6 +142,13 @@ kevent_bad_pointer(const void *p, int count)
 	return count > 0 && (uintptr_t)p < KEVENT_PAGE;
 }
 
+static inline bool
+kevent_bad_timeout(const struct timespec *timeout)
+{
+	return timeout != NULL && ((uintptr_t)timeout < KEVENT_PAGE || timeout->tv_sec < 0 ||
+	    timeout->tv_nsec < 0 || timeout->tv_nsec > 999999999);
+}
+
 static inline int
 kevent_check(const struct eventlist *changes, const struct eventlist *out, unsigned int flags,
     const struct timespec *timeout)
@@ -188,9 +195,42 @@ kevent_either(int fd, const struct eventlist *changes, struct call *call, unsign
 /* An array of changes is read only. */
 #define KEVENT_UNCONST(p)	((void *)(uintptr_t)(p))
 
-/* kq: entered; NULL: to be entered, if it is one. */
+/* The short way of a call that changes only: 0 or -errno. */
+static inline int
+kevent_change_only(struct kqueue *kq, const struct kevent *changelist, int nchanges)
+{
+	struct eventlist changes = {
+		.el_kevent = KEVENT_UNCONST(changelist), .el_room = nchanges
+	}, none = { .el_room = 0 };
+	int error;
+
+	kqueue_lock_inline(kq);
+	error = kqueue_is_open(kq) ? kevent_apply(kq, &changes, &none) : -EBADF;
+	kqueue_unlock_inline(kq);
+	return error;
+}
+
+/* The short way of a call that changes nothing while kq_ready has something: how many events, perhaps none. */
+static inline int
+kevent_collect_only(struct kqueue *kq, struct kevent *events, int room)
+{
+	struct call call;
+
+	call.out = (struct eventlist){ .el_kevent = events, .el_room = room };
+	call.kq = kq;
+	kevent_begin(&call, false);
+	kqueue_lock_inline(kq);
+	if (kqueue_is_open(kq)) {
+		if (kq->kq_nlook != 0)
+			knote_look_all(kq);
+		kevent_collect_now(&call);
+	}
+	kqueue_unlock_inline(kq);
+	return call.out.el_count;
+}
+
 __attribute__((noinline)) static int
-kevent_unusual(int fd, struct kqueue *kq, const struct kevent *changelist, int nchanges,
+kevent_long_way(int fd, struct kqueue *kq, const struct kevent *changelist, int nchanges,
     struct kevent *events, int room, const struct timespec *timeout)
 {
 	struct eventlist changes = {
@@ -199,8 +239,30 @@ kevent_unusual(int fd, struct kqueue *kq, const struct kevent *changelist, int n
 	struct call call;
 
 	call.out = (struct eventlist){ .el_kevent = events, .el_room = room };
-	call.kq = kq != NULL ? kq : kqueue_enter(fd);
+	call.kq = kq;
 	return kevent_either(fd, &changes, &call, 0, timeout);
+}
+
+/* A call that does not wait for epoll first.  kq: entered; NULL: to be entered, if it is one. */
+__attribute__((noinline)) static int
+kevent_unusual(int fd, struct kqueue *kq, const struct kevent *changelist, int nchanges,
+    struct kevent *events, int room, const struct timespec *timeout)
+{
+	int saved = errno, result = 0;
+
+	if (kq == NULL)
+		kq = kqueue_enter(fd);
+	if (kq == NULL || kevent_bad_timeout(timeout) || mode_is(MODE_TRACED))
+		return kevent_long_way(fd, kq, changelist, nchanges, events, room, timeout);
+	if (room == 0 && nchanges > 0 && (uintptr_t)changelist >= KEVENT_PAGE)
+		result = kevent_change_only(kq, changelist, nchanges);
+	else if (nchanges != 0 || room <= 0 || (uintptr_t)events < KEVENT_PAGE ||
+	    atomic_load_explicit(&kq->kq_nready, memory_order_relaxed) == 0 ||
+	    (result = kevent_collect_only(kq, events, room)) == 0)
+		return kevent_long_way(fd, kq, changelist, nchanges, events, room, timeout);
+	kqueue_leave(kq);
+	errno = saved;
+	return kevent_result(result);
 }
 
 /*
@@ -286,12 +348,15 @@ kevent_usual(int fd, struct kevent *events, int room, const bool simple)
 	}
 	if (n > 0) {
 		kqueue_lock_inline(kq);
-		if (kqueue_is_open(kq) && ep == kq->kq_ep && kq->kq_ready.kl_first == 0) {
-			for (done = 0; done < n && report_plain(&kq->kq_watches, kq->kq_pool.kp_chunk,
-			    &items[done], &events[done], true); done++)
-				;
-			if (done < n)
-				done = report_usual(kq, items, done, n, events, true);
+		if (kqueue_is_open(kq) && ep == kq->kq_ep) {
+			done = 0;
+			if (kq->kq_ready.kl_first == 0) {
+				while (done < n && report_plain(&kq->kq_watches, kq->kq_pool.kp_chunk,
+				    &items[done], &events[done], true))
+					done++;
+				if (done < n)
+					done = report_usual(kq, items, done, n, events, true);
+			}
 		}
 		/* Where it had not room for all, there may be more. */
 		if (done == n && (n < nitems || nitems == room)) {

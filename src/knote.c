@@ -15,8 +15,8 @@
  * of lseek().
  */
 
-void
-knote_relist(struct kqueue *kq, struct knote *kn)
+static inline void
+knote_relist_inline(struct kqueue *kq, struct knote *kn)
 {
 	bool enabled = (kn->kn_status & KN_DISABLED) == 0;
 	bool ready = enabled && (kn->kn_status & KN_ACTIVE) != 0;
@@ -46,17 +46,36 @@ knote_relist(struct kqueue *kq, struct knote *kn)
 }
 
 void
+knote_relist(struct kqueue *kq, struct knote *kn)
+{
+	knote_relist_inline(kq, kn);
+}
+
+void
 knote_activate(struct kqueue *kq, struct knote *kn)
 {
 	kn->kn_status |= KN_ACTIVE;
-	knote_relist(kq, kn);
+	knote_relist_inline(kq, kn);
+}
+
+/* What looks for itself while it is not ready, goes on to do so. */
+static inline void
+knote_deactivate_inline(struct kqueue *kq, struct knote *kn)
+{
+	kn->kn_status &= (uint8_t)~KN_ACTIVE;
+	if ((kn->kn_status & (KN_QUEUED | KN_LOOK | KN_LOOKED)) == KN_QUEUED) {
+		knote_list_remove(&kq->kq_pool, &kq->kq_ready, kn);
+		kq->kq_nready--;
+		kn->kn_status &= (uint8_t)~KN_QUEUED;
+	} else {
+		knote_relist(kq, kn);
+	}
 }
 
 void
 knote_deactivate(struct kqueue *kq, struct knote *kn)
 {
-	kn->kn_status &= (uint8_t)~KN_ACTIVE;
-	knote_relist(kq, kn);
+	knote_deactivate_inline(kq, kn);
 }
 
 const struct ext *
@@ -113,7 +132,7 @@ knote_look(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
 	if (!knote_polled(fo, kn) && (kn->kn_status & KN_ACTIVE) == 0 &&
 	    fo->fo_event(kq, kn, 0, &scratch))
 		kn->kn_status |= KN_ACTIVE;
-	knote_relist(kq, kn);
+	knote_relist_inline(kq, kn);
 }
 
 void
@@ -279,7 +298,7 @@ knote_deliver(struct kqueue *kq, struct knote *kn, uint32_t revents, struct even
 	/* Epoll itself goes on to tell of what it watches for one. */
 	if ((kn->kn_status & KN_ACTIVE) != 0 && ((kn->kn_flags & EV_CLEAR) != 0 ||
 	    (knote_polled(fo, kn) && !watch_shared(kq, kn))))
-		knote_deactivate(kq, kn);
+		knote_deactivate_inline(kq, kn);
 	if ((kn->kn_flags & EV_CLEAR) != 0)
 		kn->kn_fflags = 0;
 	if (fo->fo_delivered != NULL)

@@ -106,7 +106,7 @@ give:
 	return error;
 }
 
-static int
+static inline int
 knote_touch(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
     const struct kevent *kev)
 {
@@ -120,7 +120,7 @@ knote_touch(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
 }
 
 /* The same with ext, which the filter may look at: if it fails, the old one stays. */
-static int
+__attribute__((noinline)) static int
 knote_touch_ext(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
     const struct kevent *kev, const struct ext *ext)
 {
@@ -128,8 +128,6 @@ knote_touch_ext(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
 	struct ext before;
 	int error;
 
-	if (ext == NULL || (kev->flags & EV_KEEPUDATA) != 0)
-		return knote_touch(kq, fo, kn, kev);
 	before = *ext_get(table, kn->kn_slot);
 	error = ext_set(table, kn->kn_slot, ext);
 	if (error < 0)
@@ -138,6 +136,14 @@ knote_touch_ext(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
 	if (error < 0)
 		ext_set(table, kn->kn_slot, &before);
 	return error;
+}
+
+static inline int
+knote_touch_either(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
+    const struct kevent *kev, const struct ext *ext)
+{
+	return ext == NULL || (kev->flags & EV_KEEPUDATA) != 0 ? knote_touch(kq, fo, kn, kev) :
+	    knote_touch_ext(kq, fo, kn, kev, ext);
 }
 
 /* Has the knote's source look at the condition again, after a change with these flags. */
@@ -177,16 +183,11 @@ knote_restore(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
 		knote_note(kq, kn, 0);
 }
 
-static int
-knote_update(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
-    const struct kevent *kev, const struct ext *ext)
+/* The filter has had its part of a change: the rest of it. */
+static inline int
+knote_change_rest(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
+    const struct kevent *kev)
 {
-	struct ext ext_before = *knote_ext(kq, kn);
-	struct knote before = *kn;
-	int error = knote_touch_ext(kq, fo, kn, kev, ext);
-
-	if (error < 0)
-		return error;
 	if ((kev->flags & EV_KEEPUDATA) == 0)
 		kn->kn_udata = kev->udata;
 	if ((kev->flags & EV_FORCEONESHOT) != 0) {
@@ -199,10 +200,36 @@ knote_update(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
 	if ((kev->flags & (EV_ENABLE | EV_DISABLE)) != 0)
 		knote_enable(kq, fo, kn, (kev->flags & EV_ENABLE) != 0);
 	kn->kn_status &= (uint8_t)~KN_PARKED;
-	error = knote_again(kq, fo, kn, kev->flags);
+	return knote_again(kq, fo, kn, kev->flags);
+}
+
+/* The same where epoll has a say. */
+__attribute__((noinline)) static int
+knote_update_polled(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
+    const struct kevent *kev, const struct ext *ext)
+{
+	struct ext ext_before = *knote_ext(kq, kn);
+	struct knote before = *kn;
+	int error = knote_touch_either(kq, fo, kn, kev, ext);
+
+	if (error < 0)
+		return error;
+	error = knote_change_rest(kq, fo, kn, kev);
 	if (error < 0)
 		knote_restore(kq, fo, kn, &before, &ext_before);
 	return error;
+}
+
+static inline int
+knote_update(struct kqueue *kq, const struct filterops *fo, struct knote *kn,
+    const struct kevent *kev, const struct ext *ext)
+{
+	int error;
+
+	if (fo->fo_poll != 0)
+		return knote_update_polled(kq, fo, kn, kev, ext);
+	error = knote_touch_either(kq, fo, kn, kev, ext);
+	return error < 0 ? error : knote_change_rest(kq, fo, kn, kev);
 }
 
 /* A change needs a registration that is not there. */
@@ -259,13 +286,25 @@ knote_delete(struct kqueue *kq, struct knote *kn, unsigned flags)
 	return -EINPROGRESS;
 }
 
+/* The usual change, without any flag, of what is there and on no descriptor: a trigger. */
+static inline struct knote *
+knote_usual(struct kqueue *kq, const struct filterops *fo, const struct kevent *kev)
+{
+	if (fo == NULL || kev->flags != 0 || fo->fo_fd || fo->fo_poll != 0 || fo->fo_answer != NULL ||
+	    fo->fo_settle != NULL)
+		return NULL;
+	return registry_find(kq, fo, kev->ident, (unsigned)-kev->filter, 0, NULL);
+}
+
 int
 knote_change(struct kqueue *kq, struct kevent *kev, const struct ext *ext)
 {
 	const struct filterops *fo = filter_find(kev->filter);
-	struct knote *kn, *gone = NULL;
+	struct knote *kn = knote_usual(kq, fo, kev), *gone = NULL;
 	int error;
 
+	if (kn != NULL)
+		return knote_update(kq, fo, kn, kev, ext);
 	if (fo == NULL || (kev->flags & (EV_ENABLE | EV_DISABLE)) == (EV_ENABLE | EV_DISABLE) ||
 	    (kev->flags & (EV_ADD | EV_KEEPUDATA)) == (EV_ADD | EV_KEEPUDATA) ||
 	    ((kev->flags & EV_VANISHED) != 0 &&

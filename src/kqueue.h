@@ -35,7 +35,8 @@ enum kqueue_bell {
 	BELL_OFF,
 	BELL_EDGE,	/* will be reported once */
 	BELL_SPENT,	/* has been, in the call under way */
-	BELL_LEVEL	/* is reported until kq_ready is empty */
+	BELL_LEVEL,	/* is reported until kq_ready is empty */
+	BELL_UNKNOWN	/* was reported, in the call under way, though it was off */
 };
 
 struct kqueue {
@@ -61,10 +62,12 @@ struct kqueue {
 	bool		kq_stuck;	/* (k) one was found that cannot be removed */
 	int64_t		kq_hunted;	/* (k) when one was last found to be so, or 0 */
 	bool		kq_edges;	/* (k) epoll's edges are to be taken before kq_ready is */
-	bool		kq_turn;	/* (k) with room for one event: whose turn it is */
+	uint8_t		kq_turns;	/* (k) with room for one event: how often kq_ready is to go first */
 	_Atomic uint32_t kq_id;		/* (a) tells it from its predecessors in this struct */
 	int		kq_number;	/* (i) the number kqueue() returned */
 	_Atomic uint32_t kq_numbers;	/* (a) how many numbers lead here */
+	_Atomic uint32_t kq_ringing;	/* (a) threads that are in bell_ring(), or about to be ... */
+	_Atomic bool	kq_overtaken;	/* (a) ... and may have undone what another has done to it */
 	struct knote_list kq_ready;	/* (k) */
 	struct knote_list kq_look;	/* (k) files to look at in every call */
 	struct knote_pool kq_pool;	/* (k) */
@@ -148,10 +151,12 @@ kqueue_lock_inline(struct kqueue *kq)
 static inline void
 kqueue_unlock_inline(struct kqueue *kq)
 {
-	if (kq->kq_ready.kl_first != 0 || kq->kq_bell != BELL_OFF)
-		bell_settle(kq);
+	bool ring = (kq->kq_ready.kl_first != 0 || kq->kq_bell != BELL_OFF) && bell_settle(kq);
+
 	kq->kq_news = false;
 	lock_drop(&kq->kq_lock);
+	if (ring)
+		bell_ring(kq);
 }
 
 static inline bool

@@ -43,7 +43,7 @@ kqueue_report(struct kqueue *kq, uint64_t tag)
 		if (kq->kq_bell == BELL_EDGE)
 			kq->kq_bell = BELL_SPENT;
 		else if (kq->kq_bell == BELL_OFF && kqueue_is_open(kq))
-			kq->kq_bell = BELL_LEVEL;	/* rung by a closing, to be silenced */
+			kq->kq_bell = BELL_UNKNOWN;	/* rung by a closing, or an edge that another has silenced */
 		break;
 	case SOURCE_NESTED:
 		return 1u << SOURCE_SLOT(tag);

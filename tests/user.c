@@ -423,42 +423,6 @@ START_TEST(user__trigger_before_the_wait_is_not_lost)
 }
 END_TEST
 
-/* Two threads hand an event to and fro. */
-static int there, back;
-
-static void *
-answer(void *arg)
-{
-	struct kevent event;
-
-	(void)arg;
-	for (int i = 0; i < 3000; i++) {
-		if (kevent(there, NULL, 0, &event, 1, NULL) != 1)
-			break;
-		change(back, 1, EVFILT_USER, 0, NOTE_TRIGGER, event.data + 1, NULL);
-	}
-	return NULL;
-}
-
-START_TEST(user__ping_pong_loses_nothing)
-{
-	pthread_t thread;
-
-	there = queue();
-	back = queue();
-	ck_assert_int_eq(change(there, 1, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
-	ck_assert_int_eq(change(back, 1, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
-	ck_assert_int_eq(pthread_create(&thread, NULL, answer, NULL), 0);
-	for (int i = 0; i < 3000; i++) {
-		ck_assert_int_eq(change(there, 1, EVFILT_USER, 0, NOTE_TRIGGER, i, NULL), 0);
-		ck_assert_int_eq(event_of(back, 1, EVFILT_USER).data, i + 1);
-	}
-	pthread_join(thread, NULL);
-	close(there);
-	close(back);
-}
-END_TEST
-
 START_TEST(user__trigger_and_collect_in_one_call)
 {
 	struct kevent kev;
@@ -504,5 +468,4 @@ HARNESS_MAIN("user",
     user__only_the_triggered_one_of_many_fires,
     user__trigger_wakes_a_waiting_thread,
     user__trigger_before_the_wait_is_not_lost,
-    user__ping_pong_loses_nothing,
     user__trigger_and_collect_in_one_call)

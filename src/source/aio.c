@@ -228,11 +228,9 @@ aio_unregister(struct aio_job *job)
 	atomic_fetch_add(&kq->kq_refs, 1);
 	kqueue_calls++;
 	lock_take(&kq->kq_lock);
-	if ((atomic_load(&job->j_state) & AIO_KNOTE) != 0) {
+	if ((atomic_load(&job->j_state) & AIO_KNOTE) != 0)
 		knote_remove(kq, knote_at(&kq->kq_pool, job->j_slot));
-		bell_settle(kq);
-	}
-	lock_drop(&kq->kq_lock);
+	kqueue_unlock(kq);
 	kqueue_leave(kq);
 }
 

@@ -241,14 +241,35 @@ timerfd_remove(struct kqueue *kq, struct knote *kn, bool date)
 	kn->kn_aux = 0;
 }
 
+/*
+ * A timer that is due in a moment comes along: to arm the descriptor for it, sleep and be woken takes
+ * longer.  The clock may stand still or be set back, so it is not read for ever.
+ */
+#define TIMERFD_MOMENT	2000
+#define TIMERFD_READS	100
+
+static bool
+heap_due(const struct heap *h, bool date, int64_t *now, int64_t until)
+{
+	int64_t first = heap_first(h);
+	int reads = 0;
+
+	if (first <= *now)
+		return true;
+	do {
+		*now = timerfd_now(date);
+	} while (*now < first && first <= until && ++reads < TIMERFD_READS);
+	return first <= *now;
+}
+
 void
 timerfd_report(struct kqueue *kq, bool date)
 {
 	struct heap *h = &kq->kq_timers->t_heap[date];
-	int64_t now = timerfd_now(date);
+	int64_t now = timerfd_now(date), until = now + TIMERFD_MOMENT;
 	struct knote *kn;
 
-	while (heap_first(h) <= now || heap_first(h) <= (now = timerfd_now(date))) {
+	while (heap_due(h, date, &now, until)) {
 		kn = h->h_entry[FIRST].e_kn;
 		heap_take(h, kn);
 		knote_note(kq, kn, 0);
