@@ -170,24 +170,36 @@ kqueue_end_unended(void)
 	}
 }
 
+/* What the first queue of a process needs, and its children have from it; the pool's lock is held. */
+static int
+pool_begin(void)
+{
+	int error = pool_make_page();
+
+	if (error == 0)
+		error = pool_open_eventfd();
+	if (error < 0)
+		return error;
+	/* The eventfd is nobody's bell yet. */
+	if (!next_in_effect(pool_eventfd)) {
+		hidden_disown(&pool_eventfd);
+		atomic_store_explicit(&kqueue_blind, true, memory_order_relaxed);
+	}
+	atomic_store_explicit(&pool_process, getpid(), memory_order_relaxed);
+	return 0;
+}
+
 /* The pool's lock is held; *made gets the struct, which is to be given back if this fails. */
 static int
 kqueue_make_at(int number, struct fdrole *role, struct kqueue **made)
 {
 	struct kqueue *kq;
-	int error = pool_make_page(), seen;
+	int error = pool_last_id == 0 ? pool_begin() : 0;
 
 	if (error < 0)
 		return error;
 	if (kqueue_drop_inherited())
 		atomic_store(&pool_free, NULL);
-	if (pool_last_id == 0) {
-		seen = next_in_effect();
-		if (seen < 0)
-			return seen;
-		atomic_store_explicit(&kqueue_blind, seen == 0, memory_order_relaxed);
-	}
-	atomic_store_explicit(&pool_process, getpid(), memory_order_relaxed);
 	kq = *made = role == NULL ? NULL : pool_take();
 	if (kq == NULL)
 		return -ENOMEM;
