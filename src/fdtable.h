@@ -81,11 +81,11 @@ fdtable_noted(int fd)
 	struct fdentry *entry = fdtable_find(fd);
 	struct fdrole *role = fdtable_role(fd);
 
-	return entry != NULL &&
-	    (atomic_load_explicit(&entry->fe_watcher, memory_order_relaxed) != NULL ||
-	    (atomic_load_explicit(&entry->fe_state, memory_order_relaxed) & FDTABLE_SHUT) != 0 ||
-	    atomic_load_explicit(&role->fr_queue, memory_order_relaxed) != NULL ||
-	    atomic_load_explicit(&role->fr_owner, memory_order_relaxed) != NULL);
+	return role != NULL &&
+	    (atomic_load_explicit(&role->fr_queue, memory_order_relaxed) != NULL ||
+	    atomic_load_explicit(&role->fr_owner, memory_order_relaxed) != NULL ||
+	    atomic_load_explicit(&entry->fe_watcher, memory_order_relaxed) != NULL ||
+	    (atomic_load_explicit(&entry->fe_state, memory_order_relaxed) & FDTABLE_SHUT) != 0);
 }
 
 /* The queue that fd is known to lead to, to be used with care: it may be closed meanwhile. */

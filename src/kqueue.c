@@ -342,12 +342,10 @@ kqueue_drop(struct kqueue *kq)
 		kqueue_end(kq);
 }
 
-/* Nobody can find the queue, nobody is in it. */
+/* All that registrations have made. */
 static void
-kqueue_end(struct kqueue *kq)
+kqueue_end_knotes(struct kqueue *kq)
 {
-	lock_take(&kq->kq_lock);
-	kqueue_reap(kq);
 	knote_free_all(kq);
 	aio_free(kq);
 	watch_free_all(kq);
@@ -358,6 +356,16 @@ kqueue_end(struct kqueue *kq)
 	procconn_free(kq);
 	psi_free(kq);
 	sigaction_free(kq);
+}
+
+/* Nobody can find the queue, nobody is in it. */
+static void
+kqueue_end(struct kqueue *kq)
+{
+	lock_take(&kq->kq_lock);
+	kqueue_reap(kq);
+	if (kq->kq_pool.kp_chunk != NULL)
+		kqueue_end_knotes(kq);
 	for (unsigned lane = 1; lane < WATCH_LANES; lane++)
 		hidden_free(&kq->kq_nested[lane - 1]);
 	hidden_free(&kq->kq_ep);
