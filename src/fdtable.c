@@ -21,26 +21,33 @@ fdtable_end(void)
 	return atomic_load_explicit(&fdtable_chunks, memory_order_acquire) << FDTABLE_CHUNK_SHIFT;
 }
 
-/* A chunk is mapped, not allocated: most of its pages are never touched. */
+/* A chunk is mapped, not allocated: most of its pages are never touched.  All need the first. */
+static struct fdchunk fdtable_first;
+
+static struct fdchunk *
+fdtable_map_chunk(void)
+{
+	int saved = errno;
+	struct fdchunk *chunk = mmap(NULL, sizeof(*chunk), PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	errno = saved;
+	return chunk == MAP_FAILED ? NULL : chunk;
+}
+
 static struct fdchunk *
 fdtable_make_chunk(int fd)
 {
-	struct fdchunk *chunk, *other = NULL;
 	unsigned i = (unsigned)fd >> FDTABLE_CHUNK_SHIFT, end = fdtable_chunks;
-	int saved = errno;
+	struct fdchunk *chunk = i == 0 ? &fdtable_first : fdtable_map_chunk(), *other = NULL;
 
-	chunk = mmap(NULL, sizeof(*chunk), PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	errno = saved;
-	if (chunk == MAP_FAILED)
+	if (chunk == NULL)
 		return NULL;
 	while (end <= i && !atomic_compare_exchange_weak(&fdtable_chunks, &end, i + 1))
 		;
-	if (!atomic_compare_exchange_strong(&fdtable_chunk[i], &other, chunk)) {
+	if (!atomic_compare_exchange_strong(&fdtable_chunk[i], &other, chunk) && i != 0)
 		munmap(chunk, sizeof(*chunk));
-		chunk = other;
-	}
-	return chunk;
+	return fdtable_chunk[i];
 }
 
 struct fdentry *
