@@ -65,11 +65,7 @@ kqueue_close_inherited(void)
 	bool cleanup = atomic_load(&fork_cleanup);
 	int bell = atomic_load(&pool_eventfd);
 
-	for (int fd = 0; fd <= fdtable_highest(); fd++) {
-		if (fdtable_find(fd) == NULL) {
-			fd |= (int)FDTABLE_CHUNK - 1;
-			continue;
-		}
+	for (int fd = fdtable_next(0); fd >= 0; fd = fdtable_next((unsigned)fd + 1)) {
 		if (cleanup && fdtable_queue(fd) != NULL &&
 		    hidden_epoll_ctl(fd, EPOLL_CTL_ADD, bell, &item) == -1 && errno == EEXIST)
 			hidden_close(fd);

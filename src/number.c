@@ -114,7 +114,7 @@ kqueue_sweep(void)
 {
 	struct fdrole *role;
 
-	for (int fd = 0; fd <= fdtable_highest(); fd++) {
+	for (int fd = fdtable_next(0); fd >= 0; fd = fdtable_next((unsigned)fd + 1)) {
 		role = fdtable_role(fd);
 		if (role != NULL && atomic_load(&role->fr_queue) != NULL)
 			kqueue_verify(fd, role);
