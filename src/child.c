@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -19,18 +20,28 @@ _Atomic(_Atomic uint32_t *) pool_page;
 static _Atomic bool pool_inherited;	/* the parent's memory is still to be given back */
 static _Atomic bool fork_cleanup = true;
 
+/*
+ * The page is among the library's variables that begin as zero, which are anonymous memory like
+ * any other, and cost less than a mapping of its own.  There is none larger than this, nor are all
+ * loaders able to align so much.
+ */
+#define POOL_PAGE	65536
+
+static char pool_room[2 * POOL_PAGE];
+
 int
 pool_make_page(void)
 {
-	const size_t size = (size_t)sysconf(_SC_PAGESIZE);
-	void *page;
+	void *page = (void *)(((uintptr_t)pool_room + POOL_PAGE - 1) & ~(uintptr_t)(POOL_PAGE - 1));
 
 	if (atomic_load(&pool_page) != NULL)
 		return 0;
-	page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (page == MAP_FAILED)
-		return -errno;
-	(void)madvise(page, size, MADV_WIPEONFORK);
+	if (madvise(page, POOL_PAGE, MADV_WIPEONFORK) == -1) {
+		page = mmap(NULL, POOL_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (page == MAP_FAILED)
+			return -errno;
+		(void)madvise(page, POOL_PAGE, MADV_WIPEONFORK);
+	}
 	*(_Atomic uint32_t *)page = PAGE_OWN;
 	atomic_store(&pool_page, (_Atomic uint32_t *)page);
 	return 0;
@@ -54,11 +65,7 @@ kqueue_close_inherited(void)
 	bool cleanup = atomic_load(&fork_cleanup);
 	int bell = atomic_load(&pool_eventfd);
 
-	for (int fd = 0; fd <= fdtable_highest(); fd++) {
-		if (fdtable_find(fd) == NULL) {
-			fd |= (int)FDTABLE_CHUNK - 1;
-			continue;
-		}
+	for (int fd = fdtable_next(0); fd >= 0; fd = fdtable_next((unsigned)fd + 1)) {
 		if (cleanup && fdtable_queue(fd) != NULL &&
 		    hidden_epoll_ctl(fd, EPOLL_CTL_ADD, bell, &item) == -1 && errno == EEXIST)
 			hidden_close(fd);

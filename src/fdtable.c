@@ -7,53 +7,77 @@
 _Atomic(struct fdchunk *) fdtable_chunk[1u << (31 - FDTABLE_CHUNK_SHIFT)];
 
 static _Atomic unsigned fdtable_chunks;		/* none at or above this index */
-static _Atomic int fdtable_top = -1;		/* the highest number asked for */
 
 int
-fdtable_highest(void)
+fdtable_next(unsigned from)
 {
-	return atomic_load_explicit(&fdtable_top, memory_order_relaxed);
+	unsigned end = atomic_load_explicit(&fdtable_chunks, memory_order_acquire) << FDTABLE_CHUNK_SHIFT;
+	const struct fdchunk *chunk;
+	uint64_t used;
+
+	while (from < end) {
+		chunk = fdtable_chunk_of((int)from);
+		if (chunk == NULL) {
+			from = (from | (FDTABLE_CHUNK - 1)) + 1;
+			continue;
+		}
+		used = atomic_load(&chunk->fc_used[from % FDTABLE_CHUNK / FDTABLE_BLOCK / 64]);
+		used >>= from / FDTABLE_BLOCK % 64;
+		if ((used & 1) != 0)
+			return (int)from;
+		from = (from | (used == 0 ? FDTABLE_BLOCK * 64 - 1 : FDTABLE_BLOCK - 1)) + 1;
+	}
+	return -1;
 }
 
-unsigned
-fdtable_end(void)
+/* What has no bit is not looked at in a forked child, so it is set before anything is noted. */
+static void
+fdtable_use(int fd)
 {
-	return atomic_load_explicit(&fdtable_chunks, memory_order_acquire) << FDTABLE_CHUNK_SHIFT;
+	_Atomic uint64_t *word =
+	    &fdtable_chunk_of(fd)->fc_used[(unsigned)fd % FDTABLE_CHUNK / FDTABLE_BLOCK / 64];
+	uint64_t bit = UINT64_C(1) << (unsigned)fd / FDTABLE_BLOCK % 64;
+
+	if ((atomic_load_explicit(word, memory_order_relaxed) & bit) == 0)
+		atomic_fetch_or(word, bit);
 }
 
-/* A chunk is mapped, not allocated: most of its pages are never touched. */
+/* A chunk is mapped, not allocated: most of its pages are never touched.  All need the first. */
+static struct fdchunk fdtable_first;
+
+static struct fdchunk *
+fdtable_map_chunk(void)
+{
+	int saved = errno;
+	struct fdchunk *chunk = mmap(NULL, sizeof(*chunk), PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	errno = saved;
+	return chunk == MAP_FAILED ? NULL : chunk;
+}
+
 static struct fdchunk *
 fdtable_make_chunk(int fd)
 {
-	struct fdchunk *chunk, *other = NULL;
 	unsigned i = (unsigned)fd >> FDTABLE_CHUNK_SHIFT, end = fdtable_chunks;
-	int saved = errno;
+	struct fdchunk *chunk = i == 0 ? &fdtable_first : fdtable_map_chunk(), *other = NULL;
 
-	chunk = mmap(NULL, sizeof(*chunk), PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	errno = saved;
-	if (chunk == MAP_FAILED)
+	if (chunk == NULL)
 		return NULL;
 	while (end <= i && !atomic_compare_exchange_weak(&fdtable_chunks, &end, i + 1))
 		;
-	if (!atomic_compare_exchange_strong(&fdtable_chunk[i], &other, chunk)) {
+	if (!atomic_compare_exchange_strong(&fdtable_chunk[i], &other, chunk) && i != 0)
 		munmap(chunk, sizeof(*chunk));
-		chunk = other;
-	}
-	return chunk;
+	return fdtable_chunk[i];
 }
 
 struct fdentry *
 fdtable_get(int fd)
 {
-	struct fdentry *entry = fdtable_find(fd);
-	int highest = atomic_load_explicit(&fdtable_top, memory_order_relaxed);
-
-	while (fd > highest && !atomic_compare_exchange_weak(&fdtable_top, &highest, fd))
-		;
-	if (entry == NULL && fdtable_make_chunk(fd) != NULL)
-		entry = fdtable_find(fd);
-	return entry;
+	if (fdtable_find(fd) == NULL && (fd < 0 || fdtable_make_chunk(fd) == NULL))
+		return NULL;
+	fdtable_use(fd);
+	return fdtable_find(fd);
 }
 
 int

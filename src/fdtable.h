@@ -39,9 +39,13 @@ struct fdrole {
 #define FDTABLE_CHUNK_SHIFT 14
 #define FDTABLE_CHUNK	(1u << FDTABLE_CHUNK_SHIFT)
 
+/* Numbers that one bit of fc_used stands for. */
+#define FDTABLE_BLOCK	64u
+
 struct fdchunk {
-	struct fdentry	fc_entry[FDTABLE_CHUNK];
+	_Atomic uint64_t fc_used[FDTABLE_CHUNK / FDTABLE_BLOCK / 64];	/* where anything was ever noted */
 	struct fdrole	fc_role[FDTABLE_CHUNK];
+	struct fdentry	fc_entry[FDTABLE_CHUNK];
 };
 
 extern _Atomic(struct fdchunk *) fdtable_chunk[1u << (31 - FDTABLE_CHUNK_SHIFT)];
@@ -71,8 +75,8 @@ fdtable_role(int fd)
 	return chunk == NULL ? NULL : &chunk->fc_role[(unsigned)fd & (FDTABLE_CHUNK - 1)];
 }
 
-/* Numbers from here on have no entry. */
-unsigned fdtable_end(void);
+/* The first number from this one on that something may have been noted of, or -1. */
+int	fdtable_next(unsigned from);
 
 /* Whether close(fd) has books to do. */
 static inline bool
@@ -81,11 +85,11 @@ fdtable_noted(int fd)
 	struct fdentry *entry = fdtable_find(fd);
 	struct fdrole *role = fdtable_role(fd);
 
-	return entry != NULL &&
-	    (atomic_load_explicit(&entry->fe_watcher, memory_order_relaxed) != NULL ||
-	    (atomic_load_explicit(&entry->fe_state, memory_order_relaxed) & FDTABLE_SHUT) != 0 ||
-	    atomic_load_explicit(&role->fr_queue, memory_order_relaxed) != NULL ||
-	    atomic_load_explicit(&role->fr_owner, memory_order_relaxed) != NULL);
+	return role != NULL &&
+	    (atomic_load_explicit(&role->fr_queue, memory_order_relaxed) != NULL ||
+	    atomic_load_explicit(&role->fr_owner, memory_order_relaxed) != NULL ||
+	    atomic_load_explicit(&entry->fe_watcher, memory_order_relaxed) != NULL ||
+	    (atomic_load_explicit(&entry->fe_state, memory_order_relaxed) & FDTABLE_SHUT) != 0);
 }
 
 /* The queue that fd is known to lead to, to be used with care: it may be closed meanwhile. */
@@ -113,9 +117,6 @@ fdtable_get_role(int fd)
 {
 	return fdtable_get(fd) == NULL ? NULL : fdtable_role(fd);
 }
-
-/* No higher number was ever made an entry. */
-int	fdtable_highest(void);
 
 /* This is a forked child: nobody watches the number, it is no queue and not ours. */
 static inline void

@@ -117,6 +117,15 @@ hidden_free(_Atomic int *owner)
 	atomic_store(owner, -1);
 }
 
+void
+hidden_disown(_Atomic int *owner)
+{
+	int fd = atomic_load(owner);
+
+	if (fd >= 0 && hidden_claim(fd, owner))
+		atomic_store(owner, -1);
+}
+
 int
 hidden_yield(int fd)
 {

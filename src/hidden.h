@@ -36,6 +36,9 @@ int	hidden_dup(int fd, _Atomic int *owner);
 /* Closes what *owner has, if anything; *owner is -1. */
 void	hidden_free(_Atomic int *owner);
 
+/* *owner has a number that is closed already: it is -1, and the number no one's. */
+void	hidden_disown(_Atomic int *owner);
+
 /* Closes a descriptor that nobody owns yet: no wrapper looks. */
 void	hidden_close(int fd);
 

@@ -171,24 +171,36 @@ kqueue_end_unended(void)
 	}
 }
 
+/* What the first queue of a process needs, and its children have from it; the pool's lock is held. */
+static int
+pool_begin(void)
+{
+	int error = pool_make_page();
+
+	if (error == 0)
+		error = pool_open_eventfd();
+	if (error < 0)
+		return error;
+	/* The eventfd is nobody's bell yet. */
+	if (!next_in_effect(pool_eventfd)) {
+		hidden_disown(&pool_eventfd);
+		mode_set(MODE_BLIND, true);
+	}
+	atomic_store_explicit(&pool_process, getpid(), memory_order_relaxed);
+	return 0;
+}
+
 /* The pool's lock is held; *made gets the struct, which is to be given back if this fails. */
 static int
 kqueue_make_at(int number, struct fdrole *role, struct kqueue **made)
 {
 	struct kqueue *kq;
-	int error = pool_make_page(), seen;
+	int error = pool_last_id == 0 ? pool_begin() : 0;
 
 	if (error < 0)
 		return error;
 	if (kqueue_drop_inherited())
 		atomic_store(&pool_free, NULL);
-	if (pool_last_id == 0) {
-		seen = next_in_effect();
-		if (seen < 0)
-			return seen;
-		mode_set(MODE_BLIND, seen == 0);
-	}
-	atomic_store_explicit(&pool_process, getpid(), memory_order_relaxed);
 	kq = *made = role == NULL ? NULL : pool_take();
 	if (kq == NULL)
 		return -ENOMEM;
@@ -312,12 +324,10 @@ kqueue_dropped(struct kqueue *kq)
 		kqueue_end(kq);
 }
 
-/* Nobody can find the queue, nobody is in it. */
+/* All that registrations have made. */
 static void
-kqueue_end(struct kqueue *kq)
+kqueue_end_knotes(struct kqueue *kq)
 {
-	lock_take(&kq->kq_lock);
-	kqueue_reap(kq);
 	knote_free_all(kq);
 	aio_free(kq);
 	watch_free_all(kq);
@@ -328,6 +338,16 @@ kqueue_end(struct kqueue *kq)
 	procconn_free(kq);
 	psi_free(kq);
 	sigaction_free(kq);
+}
+
+/* Nobody can find the queue, nobody is in it. */
+static void
+kqueue_end(struct kqueue *kq)
+{
+	lock_take(&kq->kq_lock);
+	kqueue_reap(kq);
+	if (kq->kq_pool.kp_chunk != NULL)
+		kqueue_end_knotes(kq);
 	for (unsigned lane = 1; lane < WATCH_LANES; lane++)
 		hidden_free(&kq->kq_nested[lane - 1]);
 	hidden_free(&kq->kq_ep);

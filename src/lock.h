@@ -59,6 +59,14 @@ lock_take(struct lock *lk)
 	LOCK_TAKEN(lk);
 }
 
+/* A forked child: who held it is not here.  Written only if need be: most pages stay its parent's. */
+static inline void
+lock_fork_child(struct lock *lk)
+{
+	if (atomic_load_explicit(&lk->lk_word, memory_order_relaxed) != 0)
+		atomic_store(&lk->lk_word, 0);
+}
+
 static inline void
 lock_drop(struct lock *lk)
 {

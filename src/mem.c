@@ -18,6 +18,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdalign.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -49,8 +50,12 @@ static_assert(sizeof(struct region) + sizeof(struct block) <= 64, "a region's fi
 static struct lock mem_lock;
 static _Atomic(struct block *) mem_free_list[MEM_CLASSES];	/* taken from with mem_lock */
 static struct region *mem_regions;		/* mem_lock */
-static char *mem_next;				/* mem_lock: the first region's unused part ... */
+static char *mem_next;				/* mem_lock: the last region's unused part ... */
 static size_t mem_left;				/* ... and its size */
+
+/* What comes first needs no mapping.  Used once, so that what is carved is always zero. */
+static alignas(64) char mem_first[1 << 16];
+static bool mem_begun;				/* mem_lock */
 
 static size_t
 class_room(size_t class)
@@ -109,7 +114,27 @@ region_first(struct region *r)
 	return (struct block *)(void *)((char *)r + MEM_LINE) - 1;
 }
 
-/* A new block; the lock is held. */
+/* Another region to carve from; the lock is held. */
+static bool
+region_begin(size_t size)
+{
+	struct region *r;
+
+	if (!mem_begun && size <= sizeof(mem_first) - MEM_LINE) {
+		mem_begun = true;
+		mem_next = mem_first + MEM_LINE - sizeof(struct block);
+		mem_left = (size_t)(mem_first + sizeof(mem_first) - mem_next);
+		return true;
+	}
+	r = region_map(MEM_REGION);
+	if (r == NULL)
+		return false;
+	mem_next = (char *)region_first(r);
+	mem_left = MEM_REGION - (size_t)(mem_next - (char *)r);
+	return true;
+}
+
+/* A new block, all zero; the lock is held. */
 static struct block *
 block_carve(size_t size)
 {
@@ -123,11 +148,8 @@ block_carve(size_t size)
 	}
 	pad = size < MEM_ALIGNED ? 0 : -((uintptr_t)mem_next + sizeof(*b)) % MEM_LINE;
 	if (mem_left < size + pad) {
-		r = region_map(MEM_REGION);
-		if (r == NULL)
+		if (!region_begin(size))
 			return NULL;
-		mem_next = (char *)region_first(r);
-		mem_left = MEM_REGION - (size_t)(mem_next - (char *)r);
 		pad = 0;
 	}
 	b = (struct block *)(void *)(mem_next + pad);
@@ -136,9 +158,9 @@ block_carve(size_t size)
 	return b;
 }
 
-/* A block with this much room, whatever is in it. */
+/* A block with this much room, whatever is in it; *zero: nothing yet. */
 static struct block *
-block_take(size_t size)
+block_take(size_t size, bool *zero)
 {
 	struct block *b, *next;
 	size_t class;
@@ -151,6 +173,7 @@ block_take(size_t size)
 	do
 		next = b == NULL ? NULL : b->b_next;
 	while (b != NULL && !atomic_compare_exchange_weak(&mem_free_list[class], &b, next));
+	*zero = b == NULL;
 	if (b == NULL)
 		b = block_carve(class_size(class));
 	lock_drop(&mem_lock);
@@ -164,21 +187,25 @@ block_take(size_t size)
 void *
 mem_alloc(size_t size)
 {
-	struct block *b = block_take(size);
+	bool zero;
+	struct block *b = block_take(size, &zero);
 
-	return b == NULL ? NULL : memset(b + 1, 0, size);
+	if (b != NULL && !zero)
+		memset(b + 1, 0, size);
+	return b == NULL ? NULL : b + 1;
 }
 
 void *
 mem_grow(void *p, size_t count, size_t size)
 {
 	struct block *old = p == NULL ? NULL : (struct block *)p - 1, *b;
+	bool zero;
 
 	if (size != 0 && count > SIZE_MAX / size)
 		return NULL;
 	if (old != NULL && count * size <= block_room(old))
 		return p;
-	b = block_take(count * size);
+	b = block_take(count * size, &zero);
 	if (b == NULL)
 		return NULL;
 	if (old != NULL)
@@ -187,15 +214,15 @@ mem_grow(void *p, size_t count, size_t size)
 	return b + 1;
 }
 
-/* The whole pages of a block go back to the system at once. */
+/* The whole pages from one place to another go back to the system at once. */
 static void
-block_empty(struct block *b)
+mem_empty(const char *from, const char *end)
 {
-	uintptr_t from = ((uintptr_t)(b + 1) + MEM_PAGE - 1) & ~(MEM_PAGE - 1);
-	uintptr_t end = ((uintptr_t)b + class_size(b->b_class)) & ~(MEM_PAGE - 1);
+	uintptr_t first = ((uintptr_t)from + MEM_PAGE - 1) & ~(MEM_PAGE - 1);
+	uintptr_t last = (uintptr_t)end & ~(MEM_PAGE - 1);
 	int saved = errno;
 
-	madvise((void *)from, end - from, MADV_DONTNEED);
+	madvise((void *)first, last - first, MADV_DONTNEED);
 	errno = saved;
 }
 
@@ -207,7 +234,7 @@ mem_free(void *p)
 	if (b == NULL)
 		return;
 	if (class_room(b->b_class) >= MEM_RETURNED)
-		block_empty(b);
+		mem_empty((char *)(b + 1), (char *)b + class_size(b->b_class));
 	ASAN_POISON_MEMORY_REGION(p, block_room(b));
 	b->b_next = atomic_load(&mem_free_list[b->b_class]);
 	while (!atomic_compare_exchange_weak(&mem_free_list[b->b_class], &b->b_next, b))
@@ -235,6 +262,7 @@ mem_reset(void)
 		ASAN_UNPOISON_MEMORY_REGION(r, r->r_size);
 		munmap(r, r->r_size);
 	}
+	mem_empty(mem_first, mem_first + sizeof(mem_first));	/* and is not used again */
 	lock_drop(&mem_lock);
 	errno = saved;
 }

@@ -31,7 +31,9 @@ kqueue_drop_number(struct kqueue *kq)
 	if (atomic_fetch_sub(&kq->kq_numbers, 1) != 1 ||
 	    !atomic_compare_exchange_strong(&kq->kq_state, &open, KQ_CLOSED))
 		return;
-	bell_arm(kq, EPOLLIN);		/* a level wakes every waiter */
+	/* A level wakes every waiter; without other threads there is none, unless we are a handler's. */
+	if (!single_threaded() || atomic_load(&kq->kq_refs) > 1)
+		bell_set(kq, EPOLLIN);
 	kqueue_drop(kq);
 }
 
@@ -112,7 +114,7 @@ kqueue_sweep(void)
 {
 	struct fdrole *role;
 
-	for (int fd = 0; fd <= fdtable_highest(); fd++) {
+	for (int fd = fdtable_next(0); fd >= 0; fd = fdtable_next((unsigned)fd + 1)) {
 		role = fdtable_role(fd);
 		if (role != NULL && atomic_load(&role->fr_queue) != NULL)
 			kqueue_verify(fd, role);
@@ -307,8 +309,11 @@ kqueue_descriptor_closes(int fd)
 		return;
 	saved = errno;
 	kqueue_calls++;
-	vanish = (atomic_fetch_and(&entry->fe_state, ~FDTABLE_VANISH) & FDTABLE_VANISH) != 0;
-	kq = atomic_exchange(&entry->fe_watcher, NULL);
+	/* Only what is there is written: of most numbers the table's page is not in memory. */
+	vanish = (atomic_load(&entry->fe_state) & FDTABLE_VANISH) != 0 &&
+	    (atomic_fetch_and(&entry->fe_state, ~FDTABLE_VANISH) & FDTABLE_VANISH) != 0;
+	if (kq != NULL)
+		kq = atomic_exchange(&entry->fe_watcher, NULL);
 	if (kq != NULL)
 		atomic_fetch_add(&entry->fe_state, FDTABLE_EPOCH);
 	if (kq == FDTABLE_MANY)

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -100,7 +101,42 @@ START_TEST(kqueue_close_range__closefrom_closes_all_the_same)
 }
 END_TEST
 
+/* Numbers far from each other, at both sides of where the table of numbers is divided, and one that is only shut. */
+START_TEST(kqueue_close_range__finds_what_was_noted_anywhere)
+{
+	static const int number[] = { 319, 320, 383, 384, 500, 511, 512, 900 };
+	const int n = sizeof(number) / sizeof(number[0]), shut = 700;
+	int other[2];
+
+	begin();
+	for (int i = 0; i < n; i++) {
+		ck_assert_int_eq(dup2(fds[0], number[i]), number[i]);
+		ck_assert_int_eq(change(kq, (uintptr_t)number[i], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	}
+	pair(PAIR_UNIX, other);
+	ck_assert_int_eq(dup2(other[0], shut), shut);
+	ck_assert_int_eq(shutdown(shut, SHUT_WR), 0);
+	ck_assert_int_eq(close_range(300, 1000, 0), 0);
+	put(fds[1], 1);
+	event_of(kq, (uintptr_t)fds[0], EVFILT_READ);
+	for (int i = 0; i < n; i++)
+		ck_assert_int_eq(dup2(fds[0], number[i]), number[i]);
+	for (int i = 0; i < n; i++)
+		ck_assert_int_eq(change(kq, (uintptr_t)number[i], EVFILT_READ, EV_DELETE, 0, 0, NULL), ENOENT);
+	/* Another socket has the number of the one that was shut. */
+	ck_assert_int_eq(dup2(fds[1], shut), shut);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_DELETE, 0, 0, NULL), 0);
+	ck_assert_int_eq(change(kq, (uintptr_t)shut, EVFILT_WRITE, EV_ADD, 0, 0, NULL), 0);
+	ck_assert_int_eq(event_of(kq, (uintptr_t)shut, EVFILT_WRITE).flags & EV_EOF, 0);
+	close_pair(other);
+	ck_assert_int_eq(close_range(300, 1000, 0), 0);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
 HARNESS_MAIN("kqueue_close_range",
+    kqueue_close_range__finds_what_was_noted_anywhere,
     kqueue_close_range__refused_it_leaves_the_registrations,
     kqueue_close_range__forbidden_it_leaves_the_registrations,
     kqueue_close_range__refused_it_leaves_the_queue,

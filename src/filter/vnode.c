@@ -26,10 +26,9 @@
 #define VNODE_PIPEFS	0x50495045u
 #define VNODE_SOCKFS	0x534f434bu
 
+/* What an event needs is in two cache lines, or three. */
 struct vnode {
 	struct inotify_mark v_mark;	/* on the file */
-	struct inotify_mark v_above;	/* on its parent, if it is a directory */
-	struct mounts_mark v_mount;	/* on the mount, if that counts */
 	dev_t		v_dev;
 	ino_t		v_ino;
 	off_t		v_size;
@@ -42,6 +41,8 @@ struct vnode {
 	bool		v_unnamed;	/* the name it was opened by is gone; if that is of interest */
 	bool		v_fell;		/* names went by the count; the own one may have been among them */
 	bool		v_again;	/* to be looked at again when it is enabled */
+	struct inotify_mark v_above;	/* on its parent, if it is a directory */
+	struct mounts_mark v_mount;	/* on the mount, if that counts */
 };
 
 /* After waiting so long, in nanoseconds, an event stays unexplained. */

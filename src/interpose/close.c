@@ -98,7 +98,7 @@ close_shares_table(void)
 KQ_WRAPPER int
 close_range(unsigned first, unsigned last, int flags)
 {
-	unsigned end = fdtable_end(), from = first;
+	unsigned from = first;
 	bool books = flags != CLOSE_UNSHARE || !close_shares_table();
 
 	/* CLOSE_RANGE_CLOEXEC closes nothing yet; other flags are for the kernel to judge. */
@@ -107,16 +107,14 @@ close_range(unsigned first, unsigned last, int flags)
 		    (int)syscall(SYS_close_range, first, last, flags);
 	if (!close_range_works())
 		return -1;
-	for (unsigned fd = first; fd < end && fd <= last; fd++) {
-		if (fdtable_find((int)fd) == NULL) {
-			fd |= FDTABLE_CHUNK - 1;
-		} else if (!fdtable_hidden((int)fd)) {
+	for (int fd = fdtable_next(first); fd >= 0 && (unsigned)fd <= last; fd = fdtable_next((unsigned)fd + 1)) {
+		if (!fdtable_hidden(fd)) {
 			if (books)
-				kqueue_descriptor_closes((int)fd);
+				kqueue_descriptor_closes(fd);
 		} else {
-			if (fd > from && close_range_next(from, fd - 1, flags) == -1)
+			if ((unsigned)fd > from && close_range_next(from, (unsigned)fd - 1, flags) == -1)
 				return -1;
-			from = fd + 1;
+			from = (unsigned)fd + 1;
 		}
 	}
 	return close_range_next(from, last, flags);
@@ -163,10 +161,9 @@ closefrom(int first)
 static struct fdentry *
 shutdown_entry(int fd)
 {
-	struct fdentry *entry = fdtable_find(fd);
+	bool noted = fdtable_find(fd) != NULL || syscall(SYS_fcntl, fd, F_GETFD) != -1;
+	struct fdentry *entry = noted ? fdtable_get(fd) : NULL;
 
-	if (entry == NULL && syscall(SYS_fcntl, fd, F_GETFD) != -1)
-		entry = fdtable_get(fd);
 	return fdtable_hidden(fd) ? NULL : entry;
 }
 

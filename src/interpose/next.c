@@ -4,9 +4,7 @@
 #include "hidden.h"
 
 #include <dlfcn.h>
-#include <errno.h>
 #include <stddef.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 /* Weak: a static program has none, and need not be given it. */
@@ -46,25 +44,14 @@ next_resolve_program(void)
  * Only behaviour can tell (addresses differ for other reasons, too): a number
  * of our own is not open as far as our close() can tell.
  */
-int
-next_in_effect(void)
+bool
+next_in_effect(int hidden)
 {
 #if KQ_INTERPOSE
-	_Atomic int probe = -1;
-	int fd, error;
-	bool ours;
-
-	if (next_program_close == NULL)
-		return 1;
-	fd = eventfd(0, EFD_CLOEXEC);
-	error = fd == -1 ? -errno : hidden_move(fd, &probe);
-	if (error < 0)
-		return error;
-	ours = next_program_close(probe) == -1;
-	hidden_free(&probe);
-	return ours;
+	return next_program_close == NULL || next_program_close(hidden) == -1;
 #else
-	return 0;
+	hidden_close(hidden);
+	return false;
 #endif
 }
 

@@ -28,8 +28,11 @@ void	*next_symbol(const char *name);
 /* Sets a function pointer to the next definition of the function it is named after. */
 #define NEXT_RESOLVE(table, name) (*(void **)(void *)&(table).name = next_symbol(#name))
 
-/* Whether the program's calls go to our wrappers: 0 if we were loaded late, or left them out; 1; or -errno. */
-int	next_in_effect(void);
+/*
+ * Whether the program's calls go to our wrappers, which is not so if we were loaded late, or left them
+ * out.  Tried on a number of the library's own, which is closed then.
+ */
+bool	next_in_effect(int hidden);
 
 /* Has every file of wrappers look up what it needs; also links them into static programs. */
 void	next_resolve_all(void);

@@ -36,6 +36,7 @@
 #define AIO_FLAGS	(EV_ONESHOT | EV_CLEAR | EV_DISPATCH)
 
 static _Atomic(struct aio_job *) aio_chains[AIO_CHAINS];
+static _Atomic bool aio_began;		/* they are not all empty */
 static struct lock aio_lock;		/* taking a free job */
 const struct aio_libc *_Atomic aio_libc;
 
@@ -95,6 +96,7 @@ aio_new(uintptr_t key, uint32_t state)
 	} else if ((job = mem_alloc(sizeof(*job))) != NULL) {
 		atomic_init(&job->j_state, state);
 		job->j_next = atomic_load(chain);
+		atomic_store(&aio_began, true);
 		atomic_store(chain, job);
 	}
 	lock_drop(&aio_lock);
@@ -541,8 +543,9 @@ aio_report(struct kqueue *kq)
 void
 aio_fork_child(void)
 {
-	for (int i = 0; i < AIO_CHAINS; i++)
-		atomic_store(&aio_chains[i], NULL);
-	atomic_store(&aio_lock.lk_word, 0);
+	if (atomic_load(&aio_began))
+		for (int i = 0; i < AIO_CHAINS; i++)
+			atomic_store(&aio_chains[i], NULL);
+	lock_fork_child(&aio_lock);
 	aio_uring_fork_child();
 }

@@ -582,9 +582,13 @@ disposition_take_back(const struct disposition_lent *lent)
 void
 disposition_fork_child(void)
 {
-	uint64_t watched = atomic_exchange(&disposition_watched, 0);
+	uint64_t watched;
 	struct sigaction now;
 
+	/* Nothing was watched yet. */
+	if (atomic_load(&process) == 0 && atomic_load(&lock.lk_word) == 0)
+		return;
+	watched = atomic_exchange(&disposition_watched, 0);
 	atomic_store(&lock.lk_word, 0);
 	atomic_store(&disposition_stood_in, 0);
 	atomic_store(&stood_aside, 0);

@@ -27,12 +27,12 @@
 #include "hidden.h"
 #include "kqueue.h"
 #include "mem.h"
+#include "source/procfs.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/syscall.h>
@@ -196,10 +196,10 @@ inotify_ask(const struct inotify *in, int fd, uint32_t mask, uint32_t how)
 	static const char *const self[] = { "self", "thread-self" };
 	bool above = (mask & INOTIFY_ABOVE) != 0;
 	int saved = errno, wd = -ENOENT;
-	char path[48];
+	char path[PROCFS_FD];
 
 	for (int i = 0; i < 2 && wd == -ENOENT; i++) {
-		snprintf(path, sizeof(path), "/proc/%s/fd/%d%s", self[i], fd, above ? "/.." : "");
+		procfs_fd(path, self[i], fd, above ? "/.." : "");
 		wd = inotify_add_watch(in->in_fd, path,
 		    (mask & IN_ALL_EVENTS) | how | (above ? IN_ONLYDIR : 0));
 		if (wd == -1)
@@ -385,11 +385,11 @@ inotify_unnamed(int fd)
 {
 	static const char suffix[] = " (deleted)";
 	const size_t length = sizeof(suffix) - 1;
-	char path[48], target[PATH_MAX];
+	char path[PROCFS_FD], target[PATH_MAX];
 	int saved = errno;
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/thread-self/fd/%d", fd);
+	procfs_fd(path, "thread-self", fd, "");
 	n = readlink(path, target, sizeof(target));
 	errno = saved;
 	return n > (ssize_t)length && memcmp(target + (size_t)n - length, suffix, length) == 0;

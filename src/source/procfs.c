@@ -21,6 +21,31 @@ procfs_open(const char *path, int flags)
 	return (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | flags);
 }
 
+static char *
+procfs_append(char *end, const char *text)
+{
+	while ((*end = *text++) != '\0')
+		end++;
+	return end;
+}
+
+void
+procfs_fd(char path[PROCFS_FD], const char *self, int fd, const char *behind)
+{
+	char digits[12], *first = digits + sizeof(digits) - 1;
+	unsigned number = (unsigned)fd;
+
+	*first = '\0';
+	do
+		*--first = (char)('0' + number % 10);
+	while ((number /= 10) != 0);
+	path = procfs_append(path, "/proc/");
+	path = procfs_append(path, self);
+	path = procfs_append(path, "/fd/");
+	path = procfs_append(path, first);
+	procfs_append(path, behind);
+}
+
 bool
 procfs_read(const char *path, char *text, size_t size)
 {

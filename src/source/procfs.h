@@ -35,6 +35,13 @@ procfs_number(const char *name)
 	return *name == '\0' ? number : -1;
 }
 
+/*
+ * The path of what "self" or "thread-self" has at a number, and what comes behind it.  By hand, since to
+ * register a file, of which there may be many, is little else in user space.
+ */
+#define PROCFS_FD	48
+void	procfs_fd(char path[PROCFS_FD], const char *self, int fd, const char *behind);
+
 /* What a file has, as text; false if it has nothing. */
 bool	procfs_read(const char *path, char *text, size_t size);
 

@@ -352,8 +352,10 @@ sigaction_fork_child(void)
 		w->w_signalfd = -1;
 		w->w_knotes = 0;
 	}
-	atomic_store(&watchers, NULL);
-	atomic_store(&bell, -1);
-	atomic_store(&list_lock.lk_word, 0);
-	atomic_store(&bell_lock.lk_word, 0);
+	if (atomic_load(&watchers) != NULL)
+		atomic_store(&watchers, NULL);
+	if (atomic_load(&bell) != -1)
+		atomic_store(&bell, -1);
+	lock_fork_child(&list_lock);
+	lock_fork_child(&bell_lock);
 }
