@@ -151,6 +151,8 @@ stage_valgrind() {
 	tools/packages.sh valgrind
 	cmake --preset release -DKQ_TESTS=ON
 	cmake --build --preset release --parallel "$jobs"
+	cmake -S . -B build/helgrind -DCMAKE_BUILD_TYPE=RelWithDebInfo -DKQ_TESTS=ON -DKQ_EXAMPLES=OFF -DKQ_HELGRIND=ON
+	cmake --build build/helgrind --parallel "$jobs"
 	sh tools/valgrind.sh
 }
 

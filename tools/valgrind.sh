@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# valgrind.sh [GROUP...]: the test programs of build/release, all or those named, under memcheck.  What counts is what
-# that finds, in the program and in the processes that it forks, not whether the tests pass: it answers many system
-# calls by itself, and does not know some.  How many tests end early for that reason is printed beside the verdict.  A
-# program that does not come to its end is not judged, and that is a failure.
+# valgrind.sh [TOOL [GROUP...]]: test programs, all that TOOL (memcheck, helgrind; both) is for or those named, under
+# valgrind.  What counts is what that finds, in the program and in the processes that it forks, not whether the tests
+# pass: it answers many system calls by itself, and does not know some.  How many tests end early for that reason is
+# printed beside the verdict.  A program that does not come to its end is not judged, and that is a failure.
 set -eu
 cd "$(dirname "$0")/.."
 . tools/check.sh
@@ -12,8 +12,13 @@ jobs=$(nproc)
 log=build/log/valgrind
 seconds=1800	# for a program
 
+# Memcheck takes the library as it is, helgrind the one that tells of its locks.
+build_for() {
+	[ "$1" = helgrind ] && echo build/helgrind || echo build/release
+}
+
 # What is left out is in docs/reliability.md, too.
-groups() {
+memcheck_groups() {
 	for program in build/release/tests/test_*; do
 		group=${program##*/test_}
 		case $group in
@@ -30,21 +35,32 @@ groups() {
 	done
 }
 
-# Each process writes a file of its own, whole.
-memcheck="valgrind -q --default-suppressions=no --num-callers=20 --xml=yes"
+# Those that have threads.
+helgrind_groups() {
+	echo aio empty except flags flags_threads fs kevent_pwait2 kevent_usual kqueue_close kqueue_dup kqueue_hidden \
+	    kqueue_poll lowat netdev read read_file read_socket signal_blocked signal_wait socket_error timer timer_clock \
+	    udata udata_end user vnode_life vnode_unmount write
+}
 
-# under_memcheck NAME COMMAND...: leaves NAME.PID, NAME.out, and how it ended in NAME.code.
-under_memcheck() {
-	name=$1
-	shift
-	code=0
-	# shellcheck disable=SC2086 # a list of words
-	CK_TIMEOUT_MULTIPLIER=5 timeout "$seconds" $memcheck --xml-file=$log/"$name".%p "$@" >$log/"$name".out 2>&1 || code=$?
+# Each process writes a file of its own, whole.  Nothing is suppressed, but what comes with helgrind for the C library.
+options_of() {
+	[ "$1" = helgrind ] || echo --default-suppressions=no
+	echo -q --tool="$1" --num-callers=20 --xml=yes
+}
+
+# under_valgrind TOOL NAME COMMAND...: leaves TOOL.NAME.PID, TOOL.NAME.out, and how it ended in TOOL.NAME.code.
+under_valgrind() {
+	tool=$1 name=$1.$2 code=0
+	shift 2
+	# shellcheck disable=SC2046 # a list of words
+	CK_TIMEOUT_MULTIPLIER=5 timeout "$seconds" valgrind $(options_of "$tool") --xml-file=$log/"$name".%p "$@" \
+	    >$log/"$name".out 2>&1 || code=$?
 	echo "$code" >$log/"$name".code
 }
 
-# Prints the findings in what NAME left, for whoever reads them; fails if there are none.  What it calls leaks, which it
-# looks for whenever it writes XML, are none: the library's memory is not malloc()'s, and a child's threads are gone.
+# Prints the findings in what TOOL.NAME left, for whoever reads them; fails if there are none.  What memcheck calls
+# leaks, which it looks for whenever it writes XML, are none: the library's memory is not malloc()'s, and a child's
+# threads are gone.
 findings() {
 	awk '/<error>/ { error = ""; inside = 1 } inside { error = error "\n" FILENAME ": " $0 }
 	    /<\/error>/ { inside = 0; if (error !~ /<kind>Leak_/) { found = 1; print error } }
@@ -54,51 +70,74 @@ findings() {
 # It came to its end, and there is no finding.
 is_clean() {
 	if [ "$(cat $log/"$1".code)" -eq 124 ] || ! grep -q '^[0-9]*%: Checks: ' $log/"$1".out; then
-		echo "Not judged: no end within $seconds s."
+		echo "Not judged: it did not come to its end."
 		tail -n 20 $log/"$1".out
 		return 1
 	fi
 	! findings "$1"
 }
 
-# How many of a program's tests came to an end of which memcheck could see all.
-judged() {
+# How many of a program's tests ended before valgrind could see all of them.
+ended_early() {
 	sed -n 's/^[0-9]*%: Checks: \([0-9]*\), Failures: \([0-9]*\), Errors: \([0-9]*\)$/\1 \2 \3/p' $log/"$1".out |
 	    awk '$2 + $3 > 0 { printf "    %d of %d tests end early under valgrind\n", $2 + $3, $1 }'
 }
 
-# That a fault in a forked child is a finding, or nothing here means anything.
+# convicts TOOL: that a fault, in a forked child where the tests run, is a finding; or nothing here means anything.
 convicts() {
-	cc -g -O0 -o $log/guilty -x c - <<'C'
+	cc -g -O0 -pthread -o $log/guilty -x c - <<'C'
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
+static int shared;
+static void *count(void *arg)
+{
+	shared++;
+	return arg;
+}
 int main(void)
 {
 	char *byte = malloc(1);
-	if (fork() == 0)
-		_exit(*byte == 1);
-	return wait(NULL) == -1;
+	pthread_t thread;
+	if (fork() != 0)
+		return wait(NULL) == -1;
+	pthread_create(&thread, NULL, count, NULL);
+	shared++;
+	pthread_join(thread, NULL);
+	_exit(*byte == 1);
 }
 C
-	under_memcheck guilty $log/guilty
-	findings guilty
+	under_valgrind "$1" guilty $log/guilty
+	findings "$1".guilty
+}
+
+# try TOOL GROUP...
+try() {
+	tool=$1
+	shift
+	check "$tool tells of forked children" convicts "$tool"
+	printf '%s\n' "$@" | xargs -n 1 -P "$jobs" sh tools/valgrind.sh --one "$tool"
+	for group in "$@"; do
+		check "$tool $group" is_clean "$tool.$group"
+		ended_early "$tool.$group"
+	done
 }
 
 # Called by itself, for one program.
 if [ "${1-}" = --one ]; then
-	under_memcheck "$2" build/release/tests/test_"$2"
+	under_valgrind "$2" "$3" "$(build_for "$2")/tests/test_$3"
 	exit 0
 fi
 
 rm -rf $log
 mkdir -p $log
-check "memcheck tells of forked children" convicts
-# shellcheck disable=SC2046 # a list of words
-[ $# -gt 0 ] || set -- $(groups)
-printf '%s\n' "$@" | xargs -n 1 -P "$jobs" sh tools/valgrind.sh --one
-for group in "$@"; do
-	check "memcheck $group" is_clean "$group"
-	judged "$group"
-done
+if [ $# -gt 1 ]; then
+	try "$@"
+else
+	# shellcheck disable=SC2046 # a list of words
+	for each in ${1:-memcheck helgrind}; do
+		try "$each" $("$each"_groups)
+	done
+fi
 finish
