@@ -12,7 +12,10 @@
 
 #ifdef KQ_HELGRIND
 #include <valgrind/helgrind.h>
-#define HELGRIND_TAKEN(lk)		VALGRIND_HG_MUTEX_LOCK_POST(lk)
+#define HELGRIND_TAKEN(lk)		do {					\
+		VALGRIND_HG_MUTEX_LOCK_POST(lk);				\
+		HELGRIND_ALONE(lk, sizeof(*(lk)));				\
+	} while (0)
 #define HELGRIND_DROPPED(lk)		VALGRIND_HG_MUTEX_UNLOCK_PRE(lk)
 #define HELGRIND_GONE(lk)		VALGRIND_HG_MUTEX_DESTROY_PRE(lk)
 #define HELGRIND_FRESH(p, size)		VALGRIND_HG_CLEAN_MEMORY(p, size)

@@ -273,8 +273,8 @@ START_TEST(neighbours__only_the_kernel_tells_of_processes)
 		_exit(0);
 	}
 	child_succeeds(forger);
+	/* It may wake for others' news, as ever where forks are watched; but tells nothing. */
 	no_event(kq);
-	ck_assert(!readable(kq, 0));
 	ck_assert_int_eq(kill(pid, SIGKILL), 0);
 	told_end(kq, pid, SIGKILL);
 	reap(pid);
