@@ -221,7 +221,9 @@ END_TEST
 /* As the kernel's messages are laid out. */
 struct forged {
 	struct nlmsghdr	header;
-	struct cn_msg	connector;
+	struct cb_id	connector;	/* struct cn_msg, without its data */
+	uint32_t	sequence, acknowledged;
+	uint16_t	size, flags;
 	struct proc_event event;
 } __attribute__((packed, aligned(4)));
 
@@ -236,8 +238,8 @@ forge(unsigned what, pid_t pid)
 	memset(&f, 0, sizeof(f));
 	f.header.nlmsg_len = sizeof(f);
 	f.header.nlmsg_type = NLMSG_DONE;
-	f.connector.id = (struct cb_id){ CN_IDX_PROC, CN_VAL_PROC };
-	f.connector.len = sizeof(f.event);
+	f.connector = (struct cb_id){ CN_IDX_PROC, CN_VAL_PROC };
+	f.size = sizeof(f.event);
 	f.event.what = what;
 	/* Parent and child, or who ended and how. */
 	f.event.event_data.fork.parent_pid = f.event.event_data.fork.parent_tgid = pid;
