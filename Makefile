@@ -4,7 +4,7 @@
 #	make		build the library, the examples and (if Check is there) the tests
 #	make run	build and start the echo server: nc localhost 1234
 #	make test	build and run all tests, in every way we know
-#	make soak	the storm and the model for SECONDS (3600)
+#	make soak	load, the storm and the model by turns, for SECONDS (3600)
 #	make bench	measure, beside raw epoll, libevent, libev and libuv (docs/performance.md)
 #	make coverage	which lines and branches the tests reach (docs/reliability.md)
 #	make install	into PREFIX (/usr/local), below DESTDIR if that is set
@@ -39,9 +39,8 @@ test:
 soak:
 	@tools/packages.sh test
 	$(APART) cmake --preset release -DKQ_TESTS=ON
-	$(APART) cmake --build --preset release --parallel $(JOBS) --target storm model
-	build/release/tests/stress/storm $$(($(SECONDS) / 2))
-	build/release/tests/model/model $$(($(SECONDS) - $(SECONDS) / 2))
+	$(APART) cmake --build --preset release --parallel $(JOBS) --target load storm model
+	tools/soak.sh $(SECONDS)
 
 bench:
 	@tools/packages.sh bench

@@ -353,6 +353,7 @@ kqueue_end(struct kqueue *kq)
 	hidden_free(&kq->kq_ep);
 	kq->kq_signalled = false;
 	lock_drop(&kq->kq_lock);
+	HELGRIND_GONE(&kq->kq_lock);
 	pool_give(kq);
 }
 

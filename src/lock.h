@@ -20,20 +20,11 @@
 #ifndef KQ_LOCK_H
 #define KQ_LOCK_H
 
+#include "helgrind.h"
 #include "single.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
-
-/* Valgrind's helgrind knows of pthread's locks only, and has to be told of others: the option KQ_HELGRIND. */
-#ifdef KQ_HELGRIND
-#include <valgrind/helgrind.h>
-#define LOCK_TAKEN(lk)		VALGRIND_HG_MUTEX_LOCK_POST(lk)
-#define LOCK_DROPPED(lk)	VALGRIND_HG_MUTEX_UNLOCK_PRE(lk)
-#else
-#define LOCK_TAKEN(lk)		((void)(lk))
-#define LOCK_DROPPED(lk)	((void)(lk))
-#endif
 
 struct lock {
 	_Atomic uint32_t lk_word;	/* 0 free, 1 held, 2 held and wanted */
@@ -56,7 +47,7 @@ lock_take(struct lock *lk)
 	else if (!atomic_compare_exchange_strong_explicit(&lk->lk_word, &unheld, 1,
 	    memory_order_acquire, memory_order_relaxed))
 		lock_wait(lk);
-	LOCK_TAKEN(lk);
+	HELGRIND_TAKEN(lk);
 }
 
 /* A forked child: who held it is not here.  Written only if need be: most pages stay its parent's. */
@@ -70,7 +61,7 @@ lock_fork_child(struct lock *lk)
 static inline void
 lock_drop(struct lock *lk)
 {
-	LOCK_DROPPED(lk);
+	HELGRIND_DROPPED(lk);
 	if (single_threaded() && atomic_load_explicit(&lk->lk_word, memory_order_relaxed) == 1)
 		atomic_store_explicit(&lk->lk_word, 0, memory_order_release);
 	else if (atomic_exchange_explicit(&lk->lk_word, 0, memory_order_release) == 2)

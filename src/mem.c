@@ -13,6 +13,7 @@
 #include "mem.h"
 
 #include "asan.h"
+#include "helgrind.h"
 #include "lock.h"
 
 #include <assert.h>
@@ -181,6 +182,7 @@ block_take(size_t size, bool *zero)
 		return NULL;
 	b->b_class = class;
 	ASAN_UNPOISON_MEMORY_REGION(b + 1, block_room(b));
+	HELGRIND_FRESH(b + 1, block_room(b));
 	return b;
 }
 

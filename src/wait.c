@@ -2,6 +2,7 @@
 /* Waiting for epoll: timeouts, signals, cancellation. */
 #include "asan.h"
 #include "call.h"
+#include "helgrind.h"
 #include "kqueue.h"
 #include "source/aio.h"
 #include "source/sigaction.h"
@@ -82,6 +83,7 @@ kevent_wait_for(int ep, struct epoll_event *items, int n, const struct timespec 
 		/* A sandbox that does not know the call may say EPERM. */
 		if (result != -1 || (errno != ENOSYS && errno != EPERM))
 			return result;
+		HELGRIND_ALONE(&no_pwait2, sizeof(no_pwait2));
 		atomic_store_explicit(&no_pwait2, true, memory_order_relaxed);
 	}
 	return kevent_wait_old(ep, items, n, timeout, mask);

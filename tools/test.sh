@@ -5,9 +5,11 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-all_stages="gcc clang asan tsan header package musl python man"
-# Slow, or in need of many packages, and only run if named: fuzz builds lint valgrind asyncio
+all_stages="gcc clang asan tsan header package musl python man lint fuzz"
+# Slow, or in need of many packages, and only run if named: builds valgrind asyncio
 jobs=$(nproc 2>/dev/null || echo 1)
+# Tests mostly wait.
+test_jobs=$((jobs * 2))
 log=build/log
 
 # build_and_test PRESET [WRAPPER...]: all test programs, and the examples end to end.
@@ -19,7 +21,7 @@ build_and_test() {
 	cmake --preset "$preset" -DKQ_TESTS=ON -DKQ_EXAMPLES=ON -DKQ_BENCH="$([ "$preset" = release ] && echo ON || echo OFF)"
 	cmake --build --preset "$preset" --parallel "$jobs"
 	status=0
-	"$@" ctest --preset "$preset" --parallel "$jobs" --output-junit "$report" \
+	"$@" ctest --preset "$preset" --parallel "$test_jobs" --output-junit "$report" \
 	    --test-output-size-passed 1000000 --test-output-size-failed 1000000 || status=$?
 	awk -f tools/ctest-count.awk "$report"
 	return "$status"
@@ -52,38 +54,48 @@ stage_tsan() {
 	fi
 }
 
-# fuzz_target NAME SECONDS: what it finds is in build/fuzz/found.
+# fuzz_target NAME: what it finds is in build/fuzz/found.
 fuzz_target() {
 	mkdir -p build/fuzz/corpus/"$1" build/fuzz/found
-	build/fuzz/fuzz/fuzz_"$1" -max_total_time="$2" -max_len=2400 -detect_leaks=0 -print_final_stats=1 \
+	build/fuzz/fuzz/fuzz_"$1" -max_total_time="${KQ_FUZZ_SECONDS:-60}" -max_len=2400 -detect_leaks=0 -print_final_stats=1 \
 	    -artifact_prefix=build/fuzz/found/"$1". build/fuzz/corpus/"$1" fuzz/corpus/"$1" >$log/fuzz-"$1".log 2>&1
 }
 
+# What a target printed, if it failed; else how many inputs it tried.
 fuzz_verdict() {
-	[ "$2" -eq 0 ] || {
+	if [ "$2" -ne 0 ]; then
 		tail -n 40 $log/fuzz-"$1".log
 		return 1
-	}
+	fi
+	awk '/^stat::number_of_executed_units:/ { print $2, "inputs" }' $log/fuzz-"$1".log
 }
 
-# Each target for KQ_FUZZ_SECONDS, two at a time.
+# fuzz_await NAME:PID...
+fuzz_await() {
+	for target in "$@"; do
+		status=0
+		wait "${target##*:}" || status=$?
+		check "fuzz ${target%%:*}" fuzz_verdict "${target%%:*}" "$status"
+		[ "$status" -ne 0 ] || echo "$check_output"
+	done
+}
+
+# Each target for KQ_FUZZ_SECONDS, as many at a time as there are processors.
 stage_fuzz() {
 	. tools/check.sh
 	cmake -S . -B build/fuzz -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG="-g -O1" -DKQ_FUZZ=ON \
 	    -DKQ_TESTS=ON -DKQ_EXAMPLES=OFF -DKQ_SANITIZE=address,undefined
-	for pair in "changelist program" "mountinfo link" "procfs fdinfo" "inotify procconn"; do
-		targets=
-		for name in $pair; do
-			cmake --build build/fuzz --parallel "$jobs" --target fuzz_"$name"
-			fuzz_target "$name" "${KQ_FUZZ_SECONDS:-60}" &
-			targets="$targets $name:$!"
-		done
-		for target in $targets; do
-			status=0
-			wait "${target##*:}" || status=$?
-			check "fuzz ${target%%:*}" fuzz_verdict "${target%%:*}" "$status"
-		done
+	cmake --build build/fuzz --parallel "$jobs" --target fuzz
+	set --
+	for source in fuzz/*.c; do
+		name=$(basename "$source" .c)
+		fuzz_target "$name" &
+		set -- "$@" "$name:$!"
+		[ $# -lt "$jobs" ] && continue
+		fuzz_await "$@"
+		set --
 	done
+	fuzz_await "$@"
 	finish
 }
 
@@ -139,6 +151,8 @@ stage_valgrind() {
 	tools/packages.sh valgrind
 	cmake --preset release -DKQ_TESTS=ON
 	cmake --build --preset release --parallel "$jobs"
+	cmake -S . -B build/helgrind -DCMAKE_BUILD_TYPE=RelWithDebInfo -DKQ_TESTS=ON -DKQ_EXAMPLES=OFF -DKQ_HELGRIND=ON
+	cmake --build build/helgrind --parallel "$jobs"
 	sh tools/valgrind.sh
 }
 

@@ -108,6 +108,22 @@ needs_libc_only() {
 	grep -qx 'libc\.so\.6' "$work/needed" && ! grep -vx -e 'libc\.so\.6' -e 'ld-linux.*' "$work/needed"
 }
 
+# Built again, somewhere else.
+same_bytes() {
+	mkdir -p "$work/elsewhere"
+	cp -R CMakeLists.txt CMakePresets.json cmake include man src "$work/elsewhere"
+	(cd "$work/elsewhere" && cmake --preset release -DKQ_STATIC=OFF -DKQ_TESTS=OFF -DKQ_EXAMPLES=OFF -DKQ_INSTALL=OFF &&
+	    cmake --build --preset release --parallel "$jobs") &&
+	    cmp "$work/elsewhere/build/release/libkq.so.1" "$1" && ! grep -F "$PWD" "$1"
+}
+
+# What make builds, and its calls into the C library.
+is_hardened() {
+	readelf -dW "$1" | grep -qw BIND_NOW && readelf -lW "$1" | grep -qw GNU_RELRO &&
+	    readelf -lW "$1" | grep -w GNU_STACK | grep -qv 'RWE' && ! readelf -dW "$1" | grep -qw TEXTREL &&
+	    readelf -W --dyn-syms "$1" | grep -q __stack_chk_fail && readelf -W --dyn-syms "$1" | grep -q '_chk@'
+}
+
 prefix=$work/prefix
 check "install" install_to "$prefix"
 lib=$(libdir "$prefix")
@@ -163,6 +179,8 @@ check "KQ_INTERPOSE=OFF" without -DKQ_INTERPOSE=OFF -DKQ_STATIC=OFF
 
 check "constructors before its own" serves_constructors_before_its_own "$lib/libkq.so.1"
 check "exports" exports_no_more_than_it_should "$lib/libkq.so.1"
+check "hardened" is_hardened "$lib/libkq.so.1"
+check "reproducible" same_bytes "$release/libkq.so.1"
 check "needs libc only" needs_libc_only "$lib/libkq.so.1"
 check "SONAME and nodelete" has_soname_and_stays_loaded "$lib/libkq.so.1"
 
