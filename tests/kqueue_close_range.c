@@ -101,6 +101,15 @@ START_TEST(kqueue_close_range__closefrom_closes_all_the_same)
 }
 END_TEST
 
+static void
+close_high(void)
+{
+	if (close_range(300, 1000, 0) == -1) {
+		ck_assert_int_eq(errno, ENOSYS);	/* before Linux 5.9 */
+		closefrom(300);
+	}
+}
+
 /* Numbers far from each other, at both sides of where the table of numbers is divided, and one that is only shut. */
 START_TEST(kqueue_close_range__finds_what_was_noted_anywhere)
 {
@@ -116,7 +125,7 @@ START_TEST(kqueue_close_range__finds_what_was_noted_anywhere)
 	pair(PAIR_UNIX, other);
 	ck_assert_int_eq(dup2(other[0], shut), shut);
 	ck_assert_int_eq(shutdown(shut, SHUT_WR), 0);
-	ck_assert_int_eq(close_range(300, 1000, 0), 0);
+	close_high();
 	put(fds[1], 1);
 	event_of(kq, (uintptr_t)fds[0], EVFILT_READ);
 	for (int i = 0; i < n; i++)
@@ -129,7 +138,7 @@ START_TEST(kqueue_close_range__finds_what_was_noted_anywhere)
 	ck_assert_int_eq(change(kq, (uintptr_t)shut, EVFILT_WRITE, EV_ADD, 0, 0, NULL), 0);
 	ck_assert_int_eq(event_of(kq, (uintptr_t)shut, EVFILT_WRITE).flags & EV_EOF, 0);
 	close_pair(other);
-	ck_assert_int_eq(close_range(300, 1000, 0), 0);
+	close_high();
 	close_pair(fds);
 	close(kq);
 }
