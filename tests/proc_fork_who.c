@@ -3,6 +3,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "child.h"
 #include "proc_fork.h"
 #include "sandbox.h"
 
@@ -65,6 +66,30 @@ START_TEST(proc_fork_who__fork_child_has_nothing_of_it)
 	fork_once();
 	check(kq, getpid(), NOTE_FORK, EV_CLEAR, 0);
 close:
+	close(kq);
+}
+END_TEST
+
+/*
+ * The last registration has gone; the socket has not, for a child has it, too.  The farewell fails: kernels before
+ * 6.6 go on to tell as long as anybody listens.
+ */
+START_TEST(proc_fork_who__child_keeps_a_copy)
+{
+	pid_t pid;
+	int kq;
+
+	if (!connector_tells(NOTE_FORK))
+		return;
+	kq = queue();
+	ck_assert_int_eq(proc(kq, getpid(), EV_ADD, NOTE_FORK), 0);
+	pid = child_with_copies();
+	ck_assert(refuse_call(SYS_sendto, EPERM));
+	ck_assert_int_eq(proc(kq, getpid(), EV_DELETE, 0), 0);
+	fork_once();
+	asleep(kq, 50);
+	ck_assert(!readable(kq, 0));
+	child_killed(pid);
 	close(kq);
 }
 END_TEST
@@ -170,6 +195,7 @@ END_TEST
 HARNESS_MAIN("proc_fork_who",
     proc_fork_who__others_wake_nobody,
     proc_fork_who__fork_child_has_nothing_of_it,
+    proc_fork_who__child_keeps_a_copy,
     proc_fork_who__ordinary_user,
     proc_fork_who__other_name_spaces,
     proc_fork_who__nobody_has_that_number)
