@@ -34,6 +34,32 @@ START_TEST(fs_space__name_space_of_the_first)
 }
 END_TEST
 
+/* The table that NOTE_REVOKE has left is that of the name space of then. */
+START_TEST(fs_space__name_space_of_an_earlier_revoke)
+{
+	int kq, fd;
+
+	if (!begin())
+		return;
+	kq = queue();
+	mount_on(two);
+	ck_assert_int_ge(fd = open(two, O_RDONLY | O_DIRECTORY), 0);
+	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_VNODE, EV_ADD, NOTE_REVOKE, 0, NULL), 0);
+	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_VNODE, EV_DELETE, 0, 0, NULL), 0);
+	close(fd);
+	if (unshare(CLONE_NEWNS) == 0) {
+		ck_assert_int_eq(fs(kq, 0, EV_ADD, ALL), 0);
+		no_event(kq);
+		mount_on(one);
+		expect(kq, 0, VQ_MOUNT);
+		unmount(one);
+		expect(kq, 0, VQ_UNMOUNT);
+	}
+	close(kq);
+	unmount(two);
+}
+END_TEST
+
 /* Somebody else's mounts, in the same name space. */
 START_TEST(fs_space__mounted_by_another_process_forked_child)
 {
@@ -204,6 +230,7 @@ END_TEST
 
 HARNESS_MAIN("fs_space",
     fs_space__name_space_of_the_first,
+    fs_space__name_space_of_an_earlier_revoke,
     fs_space__mounted_by_another_process_forked_child,
     fs_space__child_keeps_a_copy,
     fs_space__ordinary_user,
