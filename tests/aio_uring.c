@@ -317,6 +317,7 @@ START_TEST(aio_uring__what_is_under_way_is_cancelled)
 	ck_assert_int_eq(aio_cancel(fds[0], NULL), AIO_CANCELED);
 	for (int i = 0; i < 3; i++) {
 		ck_assert_int_eq(aio_error(&cb[i]), ECANCELED);
+		ck_assert_int_eq(aio_cancel(fds[0], &cb[i]), AIO_ALLDONE);
 		ck_assert_int_eq(aio_return(&cb[i]), -1);
 		ck_assert_int_eq(errno, ECANCELED);
 	}

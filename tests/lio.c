@@ -352,6 +352,50 @@ START_TEST(lio__a_member_keeps_its_own_signal)
 }
 END_TEST
 
+static _Atomic(void *) thread_value;
+
+static void
+on_thread(union sigval value)
+{
+	thread_value = value.sival_ptr;
+}
+
+/* And what it wants the thread to be like. */
+START_TEST(lio__a_member_keeps_its_own_thread)
+{
+	int kq = queue(), fd = file_with("abc");
+	struct aiocb cb[N], *list[N];
+	struct sigevent event;
+	pthread_attr_t attr;
+	char buf[N + 1] = "?B?";
+
+	if (!AIO_THREADS) {
+		close(fd);
+		close(kq);
+		return;
+	}
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	set_list(cb, list, fd, buf);
+	cb[0].aio_sigevent.sigev_notify = SIGEV_THREAD;
+	cb[0].aio_sigevent.sigev_notify_function = on_thread;
+	cb[0].aio_sigevent.sigev_notify_attributes = &attr;
+	cb[0].aio_sigevent.sigev_value.sival_ptr = buf;
+	set_event(&event, kq, EV_ONESHOT, NULL);
+	ck_assert_int_eq(lio_listio(LIO_NOWAIT, list, N, &event), 0);
+	event_of(kq, (uintptr_t)list, EVFILT_LIO);
+	for (int i = 0; i < 500 && thread_value == NULL; i++)
+		nap(10);
+	ck_assert_ptr_eq(thread_value, buf);
+	for (int i = 0; i < N; i++)
+		ck_assert_int_eq(aio_return(&cb[i]), 1);
+	pthread_attr_destroy(&attr);
+	close(fd);
+	close(kq);
+	rest();
+}
+END_TEST
+
 AIO_MAIN("lio", 2,
     lio__a_bad_request_starts_nothing,
     lio__a_list_of_nothing,
@@ -362,4 +406,5 @@ AIO_MAIN("lio", 2,
     lio__an_unknown_operation_is_refused,
     lio__waiting_is_interrupted,
     lio__a_list_can_be_used_again,
-    lio__a_member_keeps_its_own_signal)
+    lio__a_member_keeps_its_own_signal,
+    lio__a_member_keeps_its_own_thread)
