@@ -29,8 +29,13 @@ static char place[128];		/* a directory of the worker's own */
 
 /* What the parent is told, of each way in which the fault lasts or not. */
 static struct report {
-	int	points, error, failures;
+	int	error, failures;
 	char	name[32];
+	int	names;
+	struct {
+		char	name[32];
+		int	calls;
+	} points[MOST_NAMES];
 	int	blocks, descriptors;
 	long	mapped;
 } *report;
@@ -39,9 +44,15 @@ static struct report {
 static void
 run(struct fault fault)
 {
+	const char *name;
+
 	faults_plan(fault);
 	scenario(place);
-	report->points = faults_points();
+	report->names = faults_names();
+	for (int i = 0; i < report->names; i++) {
+		report->points[i].calls = faults_points(i, &name);
+		snprintf(report->points[i].name, sizeof(report->points[i].name), "%s", name);
+	}
 	report->error = faults_error();
 	report->failures = scenario_failures();
 	snprintf(report->name, sizeof(report->name), "%s", faults_name());
@@ -68,8 +79,8 @@ run_child(struct fault fault)
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	/* What it was, FAULT tells if it is set to these numbers. */
 	if (status != 0) {
-		fprintf(stderr, "faults: FAULT=%d,%d,%d fails, status %#x\n", fault.f_point, fault.f_which, fault.f_lasts,
-		    (unsigned)status);
+		fprintf(stderr, "faults: FAULT='%d,%d,%d,%s' fails, status %#x\n", fault.f_point, fault.f_which,
+		    fault.f_lasts, fault.f_name, (unsigned)status);
 		report->error = -1;
 	}
 	return *report;
@@ -77,12 +88,13 @@ run_child(struct fault fault)
 
 /* What is there more than without a fault, or less. */
 static bool
-left_behind(int point, const struct report *one, const struct report *whole)
+left_behind(const struct fault *fault, const struct report *one, const struct report *whole)
 {
 	if (one->descriptors == whole->descriptors && one->blocks == whole->blocks && one->mapped <= whole->mapped)
 		return false;
-	fprintf(stderr, "faults: point %d (%s at %s): %+d descriptors, %+d blocks, %+ld bytes\n", point, strerror(one->error),
-	    one->name, one->descriptors - whole->descriptors, one->blocks - whole->blocks, one->mapped - whole->mapped);
+	fprintf(stderr, "faults: %s of %s %d, %d, %d: %+d descriptors, %+d blocks, %+ld bytes\n", strerror(one->error),
+	    fault->f_name, fault->f_point, fault->f_which, fault->f_lasts, one->descriptors - whole->descriptors,
+	    one->blocks - whole->blocks, one->mapped - whole->mapped);
 	return true;
 }
 
@@ -96,10 +108,28 @@ static struct total {
 	int	points, faults, errors, failed;
 } *totals;
 
+/* Each error of one call. */
+static void
+try_point(struct total *total, const struct report *whole, const char *name, int point, bool lasts)
+{
+	struct report one;
+
+	for (int which = 0; which < MOST_ERRORS; which++) {
+		struct fault fault = { name, point, which, lasts };
+
+		one = run_child(fault);
+		if (one.error == 0)
+			break;
+		total->faults++;
+		total->errors += one.failures;
+		total->failed += one.error == -1 || left_behind(&fault, &one, whole);
+	}
+}
+
 static void
 work(int worker, bool lasts, int part)
 {
-	struct report whole, one;
+	struct report whole;
 	struct total *total = &totals[worker];
 
 	snprintf(place, sizeof(place), "%s/%d", scratch_dir(), worker);
@@ -107,30 +137,27 @@ work(int worker, bool lasts, int part)
 	report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(report, MAP_FAILED);
 	scenario_look_around();
-	whole = run_child((struct fault){ 0, 0, false });
+	whole = run_child((struct fault){ "nothing", 0, 0, false });
 	total->failed = whole.error != 0 || whole.failures != 0;
-	total->points = whole.points;
-	for (int point = 1 + PARTS * worker + part; point <= whole.points; point += PARTS * WORKERS)
-		for (int which = 0; which < MOST_ERRORS; which++) {
-			one = run_child((struct fault){ point, which, lasts });
-			if (one.error == 0)
-				break;
-			total->faults++;
-			total->errors += one.failures;
-			total->failed += one.error == -1 || left_behind(point, &one, &whole);
-		}
+	for (int i = 0; i < whole.names; i++)
+		for (int point = 1; point <= whole.points[i].calls; point++, total->points++)
+			/* Whatever another worker's count of other calls is. */
+			if ((i * 7 + point) % (PARTS * WORKERS) == PARTS * worker + part)
+				try_point(total, &whole, whole.points[i].name, point, lasts);
 	exit(0);
 }
 
-/* FAULT=point,which,lasts: that one alone, for who looks for what went wrong. */
+/* FAULT=point,which,lasts,name: that one alone, for who looks for what went wrong. */
 static void
 one_point(const char *text)
 {
 	struct fault fault;
+	char name[32];
 	int lasts;
 
-	ck_assert_int_eq(sscanf(text, "%d,%d,%d", &fault.f_point, &fault.f_which, &lasts), 3);
+	ck_assert_int_eq(sscanf(text, "%d,%d,%d,%31[^\n]", &fault.f_point, &fault.f_which, &lasts, name), 4);
 	fault.f_lasts = lasts != 0;
+	fault.f_name = name;
 	snprintf(place, sizeof(place), "%s", scratch_dir());
 	report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	scenario_look_around();
