@@ -2,6 +2,7 @@
 #include "scenario.h"
 
 #include "doubles.h"
+#include "../../src/knote.h"
 #include "../harness.h"
 
 #include <aio.h>
@@ -184,6 +185,10 @@ again(const char *name, unsigned fflags, int64_t data)
 static void
 steps(void)
 {
+	if (s.pressure) {
+		add("MEMORYSTATUS", 0, EVFILT_MEMORYSTATUS, 0, NOTE_MEMORYSTATUS_PRESSURE_WARN, 0);
+		last()->quiet = true;
+	}
 	add("READ", (uintptr_t)s.tcp[0], EVFILT_READ, 0, 0, 0);
 	add("WRITE, a second lane", (uintptr_t)s.tcp[0], EVFILT_WRITE, EV_CLEAR, 0, 0);
 	add("EXCEPT, a third lane", (uintptr_t)s.tcp[0], EVFILT_EXCEPT, 0, NOTE_OOB, 0);
@@ -207,10 +212,6 @@ steps(void)
 	add("PROCDESC", (uintptr_t)s.pidfd, EVFILT_PROCDESC, 0, NOTE_EXIT, 0);
 	last()->ends = true;
 	add("SIGNAL", SIGUSR2, EVFILT_SIGNAL, 0, 0, 0);
-	if (s.pressure) {
-		add("MEMORYSTATUS", 0, EVFILT_MEMORYSTATUS, 0, NOTE_MEMORYSTATUS_PRESSURE_WARN, 0);
-		last()->quiet = true;
-	}
 	add("TIMER", 1, EVFILT_TIMER, 0, 0, 1);
 	add("TIMER that would be late", 4, EVFILT_TIMER, 0, NOTE_SECONDS, 3600);
 	again("TIMER that goes to the other clock", NOTE_ABSTIME | NOTE_SECONDS, 1);
@@ -422,6 +423,8 @@ operations(void)
 		cb->aio_lio_opcode = LIO_READ;
 		if (which == 0)
 			cb->aio_sigevent = event;
+		else
+			cb->aio_sigevent.sigev_notify = SIGEV_NONE;
 		list[0] = &listed;
 		for (int again = 0; again < 2; again++) {
 			faults_arm();
@@ -492,6 +495,18 @@ cleanup(void)
 	close(s.counter);
 }
 
+/* As many as there is memory for, so that it takes some to follow a child. */
+static void
+fill_up(void)
+{
+	int n = 0;
+
+	for (int i = 0; i < s.n; i++)
+		n += !s.steps[i].again;
+	for (; n < (int)KNOTE_CHUNK - 1; n++)
+		ck_assert_int_eq(change(s.kq, (uintptr_t)n + 1000, EVFILT_USER, EV_ADD | EV_DISABLE, 0, 0, NULL), 0);
+}
+
 int
 scenario_failures(void)
 {
@@ -516,6 +531,7 @@ scenario(const char *directory)
 	for (int i = 0; i < s.n; i++)
 		if (!s.steps[i].again)
 			change_armed(&s.steps[i], EV_ENABLE);
+	fill_up();
 	bring_about();
 	told("each condition");
 	duplicates();
