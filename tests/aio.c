@@ -401,6 +401,31 @@ START_TEST(aio__a_registration_can_be_changed_and_deleted)
 }
 END_TEST
 
+/* What is neither file, socket nor FIFO. */
+START_TEST(aio__a_device)
+{
+	char buf[3] = "abc";
+	struct aiocb cb;
+	int kq, fd;
+
+	if (!AIO_THREADS)
+		return;
+	kq = queue();
+	ck_assert_int_ge(fd = open("/dev/zero", O_RDWR | O_CLOEXEC), 0);
+	for (int i = 0; i < 2; i++) {
+		set(&cb, fd, buf, sizeof(buf), 0);
+		set_event(&cb.aio_sigevent, kq, EV_ONESHOT, NULL);
+		ck_assert_int_eq(i == 0 ? aio_read(&cb) : aio_write(&cb), 0);
+		ck_assert_int_eq(end_of(kq, &cb).data, 0);
+		ck_assert_int_eq(aio_return(&cb), sizeof(buf));
+		ck_assert_int_eq(buf[2], 0);
+	}
+	close(fd);
+	close(kq);
+	rest();
+}
+END_TEST
+
 START_TEST(aio__aio_suspend_waits)
 {
 	const struct timespec moment = { 0, 10000000 };
@@ -489,5 +514,6 @@ AIO_MAIN("aio", 5,
     aio__oneshot_clear_dispatch,
     aio__a_failure_is_told,
     aio__a_registration_can_be_changed_and_deleted,
+    aio__a_device,
     aio__aio_suspend_waits,
     aio__a_cancelled_one_is_an_event)

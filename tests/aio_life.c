@@ -111,7 +111,7 @@ END_TEST
 START_TEST(aio_life__a_child_has_none_of_it)
 {
 	int kq = queue(), fds[2], status;
-	struct aiocb cb, own;
+	struct aiocb cb, own, *list[1] = { &own };
 	struct kevent event;
 	pid_t pid;
 	char c;
@@ -125,6 +125,9 @@ START_TEST(aio_life__a_child_has_none_of_it)
 		set(&own, fds[0], &c, 1, 0);
 		set_event(&own.aio_sigevent, kq, 0, NULL);
 		if (aio_read(&own) != -1 || errno != EBADF)
+			_exit(1);
+		own.aio_lio_opcode = LIO_READ;
+		if (lio_listio(LIO_NOWAIT, list, 1, NULL) != -1 || errno != EBADF)
 			_exit(1);
 		if (aio_error(&cb) == EBADF)
 			_exit(2);

@@ -317,6 +317,7 @@ START_TEST(aio_uring__what_is_under_way_is_cancelled)
 	ck_assert_int_eq(aio_cancel(fds[0], NULL), AIO_CANCELED);
 	for (int i = 0; i < 3; i++) {
 		ck_assert_int_eq(aio_error(&cb[i]), ECANCELED);
+		ck_assert_int_eq(aio_cancel(fds[0], &cb[i]), AIO_ALLDONE);
 		ck_assert_int_eq(aio_return(&cb[i]), -1);
 		ck_assert_int_eq(errno, ECANCELED);
 	}
@@ -438,6 +439,37 @@ START_TEST(aio_uring__with_operations_of_the_c_library)
 }
 END_TEST
 
+#define LARGE	((size_t)16 << 20)
+
+/* A sync that the C library does comes after the writes that it does not. */
+START_TEST(aio_uring__a_sync_of_the_c_library_comes_after_our_writes)
+{
+	struct aiocb ours, theirs;
+	int kq, fd;
+	char *buf;
+
+	if (!AIO_THREADS)
+		return;
+	kq = queue();
+	fd = file_with("");
+	ck_assert_ptr_nonnull(buf = calloc(1, LARGE));
+	start(aio_write, &ours, kq, fd, buf, LARGE);
+	set(&theirs, fd, NULL, 0, 0);
+	theirs.aio_sigevent.sigev_notify = SIGEV_NONE;
+	ck_assert_int_eq(aio_fsync(O_SYNC, &theirs), 0);
+	ck_assert_int_eq(aio_error(&ours), 0);
+	end_of(kq, &ours);
+	ck_assert_int_eq(aio_return(&ours), (ssize_t)LARGE);
+	while (aio_error(&theirs) == EINPROGRESS)
+		nap(1);
+	ck_assert_int_eq(aio_return(&theirs), 0);
+	free(buf);
+	close(fd);
+	close(kq);
+	rest();
+}
+END_TEST
+
 #define READS	8
 #define ROUNDS	100
 
@@ -513,6 +545,7 @@ main(void)
 		aio_uring__more_than_the_ring_has_room_for,
 		aio_uring__a_child_makes_its_own,
 		aio_uring__with_operations_of_the_c_library,
+		aio_uring__a_sync_of_the_c_library_comes_after_our_writes,
 		aio_uring__threads_start_and_cancel,
 	};
 

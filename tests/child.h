@@ -5,6 +5,8 @@
 
 #include "harness.h"
 
+#include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +28,28 @@ child_succeeds(pid_t pid)
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child's status is %#x",
 	    (unsigned)status);
+}
+
+/*
+ * A child that no fork handler sees, which does nothing but to have a copy of every descriptor, the library's own
+ * too, until it is killed.
+ */
+static inline pid_t
+child_with_copies(void)
+{
+	pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+
+	while (pid == 0)
+		syscall(SYS_ppoll, NULL, 0, NULL, NULL, 0);
+	ck_assert_int_gt(pid, 0);
+	return pid;
+}
+
+static inline void
+child_killed(pid_t pid)
+{
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 }
 
 #endif

@@ -113,6 +113,28 @@ START_TEST(fs__several_changes_in_one_event)
 }
 END_TEST
 
+/* What has happened stays to be told when what is asked for, or whether, is said again. */
+START_TEST(fs__changed_while_there_is_an_event)
+{
+	int kq;
+
+	if (!begin())
+		return;
+	kq = watch_all();
+	mount_on(one);
+	unmount(one);
+	ck_assert_int_eq(fs(kq, 0, EV_ENABLE, 0), 0);
+	ck_assert_int_eq(fs(kq, 0, 0, 0), 0);
+	ck_assert_int_eq(fs(kq, 0, 0, VQ_UNMOUNT), 0);
+	expect(kq, 0, VQ_UNMOUNT);
+	mount_on(one);
+	no_event(kq);
+	unmount(one);
+	expect(kq, 0, VQ_UNMOUNT);
+	close(kq);
+}
+END_TEST
+
 /* What leaves the table as it was. */
 START_TEST(fs__between_two_looks)
 {
@@ -236,7 +258,7 @@ START_TEST(fs__thousands)
 	kq = queue();
 	mount_on(one);
 	ck_assert_int_eq(fs(kq, 0, EV_ADD, ALL), 0);
-	for (i = 0; i < 3000; i++) {
+	for (i = 0; i < 4200; i++) {
 		snprintf(path, sizeof(path), "%s/%d", one, i);
 		ok(mkdir(path, 0700));
 		ok(mount(two, path, "", MS_BIND, NULL));
@@ -371,6 +393,7 @@ HARNESS_MAIN("fs",
     fs__mount_and_unmount,
     fs__a_waiter_wakes,
     fs__only_what_was_asked,
+    fs__changed_while_there_is_an_event,
     fs__several_changes_in_one_event,
     fs__between_two_looks,
     fs__remounting_is_no_event,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* EVFILT_FS: name spaces, other processes and users, and what the library needs for it. */
+#include "child.h"
 #include "fs.h"
 #include "numbers.h"
 
@@ -33,6 +34,32 @@ START_TEST(fs_space__name_space_of_the_first)
 }
 END_TEST
 
+/* The table that NOTE_REVOKE has left is that of the name space of then. */
+START_TEST(fs_space__name_space_of_an_earlier_revoke)
+{
+	int kq, fd;
+
+	if (!begin())
+		return;
+	kq = queue();
+	mount_on(two);
+	ck_assert_int_ge(fd = open(two, O_RDONLY | O_DIRECTORY), 0);
+	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_VNODE, EV_ADD, NOTE_REVOKE, 0, NULL), 0);
+	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_VNODE, EV_DELETE, 0, 0, NULL), 0);
+	close(fd);
+	if (unshare(CLONE_NEWNS) == 0) {
+		ck_assert_int_eq(fs(kq, 0, EV_ADD, ALL), 0);
+		no_event(kq);
+		mount_on(one);
+		expect(kq, 0, VQ_MOUNT);
+		unmount(one);
+		expect(kq, 0, VQ_UNMOUNT);
+	}
+	close(kq);
+	unmount(two);
+}
+END_TEST
+
 /* Somebody else's mounts, in the same name space. */
 START_TEST(fs_space__mounted_by_another_process_forked_child)
 {
@@ -57,6 +84,26 @@ START_TEST(fs_space__mounted_by_another_process_forked_child)
 	ck_assert_int_eq(status, 0);
 	unmount(one);
 	expect(kq, 0, VQ_UNMOUNT);
+	close(kq);
+}
+END_TEST
+
+/* The last registration has gone; the table has not, for a child has it, too. */
+START_TEST(fs_space__child_keeps_a_copy)
+{
+	pid_t pid;
+	int kq;
+
+	if (!begin())
+		return;
+	kq = watch_all();
+	pid = child_with_copies();
+	ck_assert_int_eq(fs(kq, 0, EV_DELETE, 0), 0);
+	mount_on(one);
+	asleep(kq, 50);
+	ck_assert(!readable(kq, 0));
+	child_killed(pid);
+	unmount(one);
 	close(kq);
 }
 END_TEST
@@ -183,7 +230,9 @@ END_TEST
 
 HARNESS_MAIN("fs_space",
     fs_space__name_space_of_the_first,
+    fs_space__name_space_of_an_earlier_revoke,
     fs_space__mounted_by_another_process_forked_child,
+    fs_space__child_keeps_a_copy,
     fs_space__ordinary_user,
     fs_space__without_proc_it_is_not_supported,
     fs_space__moved_descriptors,

@@ -10,8 +10,11 @@
 #include "harness.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -82,6 +85,29 @@ START_TEST(kqueue_unseen__number_replaced_is_new)
 	close_pair(fds);
 	close_pair(again);
 	close(kq);
+}
+END_TEST
+
+/* What the new owner registers first shows that the other registrations are the old one's. */
+START_TEST(kqueue_unseen__new_registration_ends_the_others)
+{
+	static const short filters[] = { EVFILT_READ, EVFILT_WRITE, EVFILT_READ };
+
+	for (int i = 0; i < 2; i++) {
+		int kq = queue(), fds[2], again[2];
+
+		pair(PAIR_UNIX, fds);
+		pair(PAIR_UNIX, again);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], filters[i], EV_ADD, 0, 0, &old_mark), 0);
+		ck_assert_int_eq(syscall(SYS_dup3, again[0], fds[0], 0), fds[0]);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], filters[i + 1], EV_ADD, 0, 0, &new_mark), 0);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], filters[i], EV_DELETE, 0, 0, NULL), ENOENT);
+		put(again[1], 1);
+		ck_assert_ptr_eq(event_of(kq, (uintptr_t)fds[0], filters[i + 1]).udata, &new_mark);
+		close_pair(fds);
+		close_pair(again);
+		close(kq);
+	}
 }
 END_TEST
 
@@ -228,16 +254,73 @@ END_TEST
 /* The end of a file that is closed is no news either. */
 START_TEST(kqueue_unseen__duplicate_at_its_end_is_silent)
 {
+	static const short filters[] = { EVFILT_READ, EVFILT_EXCEPT };
+
+	for (int i = 0; i < 2; i++) {
+		int kq = queue(), fds[2], copy;
+
+		pair(PAIR_UNIX, fds);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], filters[i], EV_ADD, NOTE_OOB, 0, NULL), 0);
+		ck_assert_int_ge(copy = fcntl(fds[0], F_DUPFD_CLOEXEC, 50), 0);
+		unseen_close(fds[0]);
+		close(fds[1]);
+		is_idle(kq);
+		ck_assert(!readable(kq, 0));
+		close(copy);
+		close(kq);
+	}
+	close(queue());
+}
+END_TEST
+
+/* The number is something else by now, which has no connections. */
+START_TEST(kqueue_unseen__duplicate_that_listens_is_silent)
+{
+	struct sockaddr_in own = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int kq = queue(), listener, copy, counter, client[2];
+	socklen_t size = sizeof(own);
+
+	ck_assert_int_ge(listener = socket(AF_INET, SOCK_STREAM, 0), 0);
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&own, size), 0);
+	ck_assert_int_eq(listen(listener, 5), 0);
+	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&own, &size), 0);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_ge(client[i] = socket(AF_INET, SOCK_STREAM, 0), 0);
+	ck_assert_int_eq(change(kq, (uintptr_t)listener, EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	ck_assert_int_eq(connect(client[0], (struct sockaddr *)&own, size), 0);
+	ck_assert_int_eq(event_of(kq, (uintptr_t)listener, EVFILT_READ).data, 1);
+	ck_assert_int_ge(copy = fcntl(listener, F_DUPFD_CLOEXEC, 50), 0);
+	ck_assert_int_ge(counter = eventfd(0, EFD_CLOEXEC), 0);
+	ck_assert_int_eq(syscall(SYS_dup3, counter, listener, 0), listener);
+	ck_assert_int_eq(connect(client[1], (struct sockaddr *)&own, size), 0);
+	is_idle(kq);
+	ck_assert(!readable(kq, 0));
+	for (int i = 0; i < 2; i++)
+		close(client[i]);
+	close(counter);
+	close(listener);
+	close(copy);
+	close(kq);
+	close(queue());
+}
+END_TEST
+
+/* What drains, or is full for good, is nobody's. */
+START_TEST(kqueue_unseen__send_queue_is_silent)
+{
 	int kq = queue(), fds[2], copy;
 
 	pair(PAIR_UNIX, fds);
-	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
-	ck_assert_int_ge(copy = fcntl(fds[0], F_DUPFD_CLOEXEC, 50), 0);
-	unseen_close(fds[0]);
-	close(fds[1]);
+	put(fds[1], 1);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[1], EVFILT_EMPTY, EV_ADD, 0, 0, NULL), 0);
+	no_event(kq);
+	ck_assert_int_ge(copy = fcntl(fds[1], F_DUPFD_CLOEXEC, 50), 0);
+	unseen_close(fds[1]);
+	get(fds[0], 1);
 	is_idle(kq);
 	ck_assert(!readable(kq, 0));
 	close(copy);
+	close(fds[0]);
 	close(kq);
 	close(queue());
 }
@@ -530,10 +613,13 @@ HARNESS_MAIN("kqueue_unseen",
     kqueue_unseen__number_replaced_is_new,
     kqueue_unseen__number_of_a_file_is_new,
     kqueue_unseen__number_becomes_another_kind,
+    kqueue_unseen__new_registration_ends_the_others,
     kqueue_unseen__level_stays_beside_shared_edges,
     kqueue_unseen__duplicate_neither_reports_nor_spins,
     kqueue_unseen__duplicate_that_can_be_written_is_silent,
     kqueue_unseen__duplicate_at_its_end_is_silent,
+    kqueue_unseen__duplicate_that_listens_is_silent,
+    kqueue_unseen__send_queue_is_silent,
     kqueue_unseen__many_duplicates_do_not_hide_what_is_ready,
     kqueue_unseen__number_registered_anew_keeps_its_registration,
     kqueue_unseen__deleting_does_not_bring_it_back,

@@ -182,6 +182,17 @@ START_TEST(libkqueue__debug_goes_to_a_function)
 	ck_assert_int_eq(strncmp(lines, "server", 6), 0);
 	ck_assert_ptr_nonnull(strstr(lines, " = 0"));
 
+	/* Of a long one there is the beginning, without one the first is back. */
+	answer(kq, NOTE_DEBUG_PREFIX, (int64_t)(intptr_t)"a-name-that-is-longer-than-any-line-has-room-for");
+	used = 0;
+	ck_assert_int_eq(kevent(kq, NULL, 0, &event, 1, &zero), 0);
+	ck_assert_int_eq(strncmp(lines, "a-name-that-is-longer", 21), 0);
+	ck_assert_ptr_nonnull(strstr(lines, ": kevent("));
+	answer(kq, NOTE_DEBUG_PREFIX, 0);
+	used = 0;
+	ck_assert_int_eq(kevent(kq, NULL, 0, &event, 1, &zero), 0);
+	ck_assert_int_eq(strncmp(lines, "KQ: ", 4), 0);
+
 	ck_assert_int_eq(answer(kq, NOTE_DEBUG, 0).data, 1);
 	used = 0;
 	ck_assert_int_eq(kevent(kq, NULL, 0, &event, 1, &zero), 0);
@@ -226,15 +237,23 @@ END_TEST
 START_TEST(libkqueue__debug_leaves_errno_alone)
 {
 	struct kevent event;
-	int kq = queue();
+	int kq = queue(), saved;
 
 	answer(kq, NOTE_DEBUG_FUNC, (int64_t)(intptr_t)keep);
 	answer(kq, NOTE_DEBUG, 1);
 	errno = E2BIG;
 	ck_assert_int_eq(kevent(kq, NULL, 0, &event, 1, &zero), 0);
 	ck_assert_int_eq(errno, E2BIG);
-	answer(kq, NOTE_DEBUG, 0);
+	/* Nor if there is nowhere to write to. */
+	saved = dup(2);
+	close(2);
 	answer(kq, NOTE_DEBUG_FUNC, 0);
+	errno = E2BIG;
+	ck_assert_int_eq(kevent(kq, NULL, 0, &event, 1, &zero), 0);
+	ck_assert_int_eq(errno, E2BIG);
+	answer(kq, NOTE_DEBUG, 0);
+	ck_assert_int_eq(dup2(saved, 2), 2);
+	close(saved);
 	close(kq);
 }
 END_TEST

@@ -3,6 +3,7 @@
 #include "aio.h"
 
 #include <signal.h>
+#include <sys/time.h>
 
 #define N 3
 
@@ -182,10 +183,77 @@ START_TEST(lio__a_bad_request_starts_nothing)
 	set_event(&event, kq, 0, NULL);
 	ck_assert_int_eq(lio_listio(77, list, N, &event), -1);
 	ck_assert_int_eq(errno, EINVAL);
+	/* A list that asks for a thread cannot have members that ask for an event. */
+	set_event(&cb[0].aio_sigevent, kq, 0, NULL);
+	event.sigev_notify = SIGEV_THREAD;
+	ck_assert_int_eq(lio_listio(LIO_NOWAIT, list, N, &event), -1);
+	ck_assert_int_eq(errno, EINVAL);
 	nap(20);
 	ck_assert_str_eq(buf, "?B?");
 	no_event(kq);
 	close(fd);
+	close(kq);
+	rest();
+}
+END_TEST
+
+START_TEST(lio__an_unknown_operation_is_refused)
+{
+	int kq = queue(), fd = file_with("abc");
+	struct aiocb cb[N], *list[N];
+	struct sigevent event;
+	char buf[N + 1] = "?B?";
+
+	set_list(cb, list, fd, buf);
+	cb[1].aio_lio_opcode = 77;
+	set_event(&event, kq, 0, NULL);
+	ck_assert_int_eq(lio_listio(LIO_NOWAIT, list, N, &event), -1);
+	ck_assert_int_eq(errno, EIO);
+	/* The others are done. */
+	event_of(kq, (uintptr_t)list, EVFILT_LIO);
+	ck_assert_int_eq(aio_return(&cb[0]), 1);
+	ck_assert_int_eq(aio_return(&cb[2]), 1);
+	no_event(kq);
+	ck_assert_str_eq(buf, "aBc");
+	close(fd);
+	close(kq);
+	rest();
+}
+END_TEST
+
+static volatile sig_atomic_t interrupts;
+
+static void
+on_alarm(int signo)
+{
+	(void)signo;
+	interrupts++;
+}
+
+/* A handler ends the waiting; what was begun goes on. */
+START_TEST(lio__waiting_is_interrupted)
+{
+	struct itimerval often = { { 0, 20000 }, { 0, 20000 } }, never = { { 0, 0 }, { 0, 0 } };
+	struct sigaction act = { .sa_handler = on_alarm };
+	int kq = queue(), fds[2];
+	struct aiocb cb, *list[1] = { &cb };
+	char c = '?';
+
+	pair(PAIR_PIPE, fds);
+	set(&cb, fds[0], &c, 1, 0);
+	cb.aio_lio_opcode = LIO_READ;
+	set_event(&cb.aio_sigevent, kq, 0, NULL);
+	ck_assert_int_eq(sigaction(SIGALRM, &act, NULL), 0);
+	ck_assert_int_eq(setitimer(ITIMER_REAL, &often, NULL), 0);
+	ck_assert_int_eq(lio_listio(LIO_WAIT, list, 1, NULL), -1);
+	ck_assert_int_eq(errno, EINTR);
+	ck_assert_int_eq(setitimer(ITIMER_REAL, &never, NULL), 0);
+	ck_assert_int_gt(interrupts, 0);
+	ck_assert_int_eq(aio_error(&cb), EINPROGRESS);
+	put(fds[1], 1);
+	event_of(kq, (uintptr_t)&cb, EVFILT_AIO);
+	ck_assert_int_eq(aio_return(&cb), 1);
+	close_pair(fds);
 	close(kq);
 	rest();
 }
@@ -284,6 +352,50 @@ START_TEST(lio__a_member_keeps_its_own_signal)
 }
 END_TEST
 
+static _Atomic(void *) thread_value;
+
+static void
+on_thread(union sigval value)
+{
+	thread_value = value.sival_ptr;
+}
+
+/* And what it wants the thread to be like. */
+START_TEST(lio__a_member_keeps_its_own_thread)
+{
+	int kq = queue(), fd = file_with("abc");
+	struct aiocb cb[N], *list[N];
+	struct sigevent event;
+	pthread_attr_t attr;
+	char buf[N + 1] = "?B?";
+
+	if (!AIO_THREADS) {
+		close(fd);
+		close(kq);
+		return;
+	}
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	set_list(cb, list, fd, buf);
+	cb[0].aio_sigevent.sigev_notify = SIGEV_THREAD;
+	cb[0].aio_sigevent.sigev_notify_function = on_thread;
+	cb[0].aio_sigevent.sigev_notify_attributes = &attr;
+	cb[0].aio_sigevent.sigev_value.sival_ptr = buf;
+	set_event(&event, kq, EV_ONESHOT, NULL);
+	ck_assert_int_eq(lio_listio(LIO_NOWAIT, list, N, &event), 0);
+	event_of(kq, (uintptr_t)list, EVFILT_LIO);
+	for (int i = 0; i < 500 && thread_value == NULL; i++)
+		nap(10);
+	ck_assert_ptr_eq(thread_value, buf);
+	for (int i = 0; i < N; i++)
+		ck_assert_int_eq(aio_return(&cb[i]), 1);
+	pthread_attr_destroy(&attr);
+	close(fd);
+	close(kq);
+	rest();
+}
+END_TEST
+
 AIO_MAIN("lio", 2,
     lio__a_bad_request_starts_nothing,
     lio__a_list_of_nothing,
@@ -291,5 +403,8 @@ AIO_MAIN("lio", 2,
     lio__not_before_the_last_has_ended,
     lio__members_alone_may_ask,
     lio__one_that_cannot_be_started,
+    lio__an_unknown_operation_is_refused,
+    lio__waiting_is_interrupted,
     lio__a_list_can_be_used_again,
-    lio__a_member_keeps_its_own_signal)
+    lio__a_member_keeps_its_own_signal,
+    lio__a_member_keeps_its_own_thread)

@@ -102,6 +102,27 @@ START_TEST(netdev__only_what_was_asked)
 }
 END_TEST
 
+/* What has happened stays to be told when what is asked for, or whether, is said again. */
+START_TEST(netdev__changed_while_there_is_an_event)
+{
+	int kq;
+
+	if (!begin())
+		return;
+	kq = watch_here();
+	set(there, true);
+	ck_assert(readable(kq, 10000));
+	ck_assert_int_eq(netdev(kq, here, EV_ENABLE, 0), 0);
+	ck_assert_int_eq(netdev(kq, here, 0, 0), 0);
+	ck_assert_int_eq(netdev(kq, here, 0, NOTE_LINKUP), 0);
+	ck_assert_uint_eq(notes_until(kq, here, NOTE_LINKUP), NOTE_LINKUP);
+	set(there, false);
+	nap(50);
+	no_event(kq);
+	close(kq);
+}
+END_TEST
+
 START_TEST(netdev__other_interfaces_and_settings_are_no_event)
 {
 	int kq;
@@ -365,6 +386,7 @@ HARNESS_MAIN("netdev",
     netdev__a_waiter_wakes,
     netdev__switched_off_is_down,
     netdev__only_what_was_asked,
+    netdev__changed_while_there_is_an_event,
     netdev__other_interfaces_and_settings_are_no_event,
     netdev__leaving_a_bridge_is_no_event,
     netdev__states_since_the_last_event,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* EVFILT_NETDEV: name spaces, other processes and users, and the library's own descriptors. */
+#include "child.h"
 #include "netdev.h"
 #include "numbers.h"
 #include "sandbox.h"
@@ -145,6 +146,25 @@ START_TEST(netdev_space__forked_child)
 }
 END_TEST
 
+/* The last registration has gone; the socket has not, for a child has it, too. */
+START_TEST(netdev_space__child_keeps_a_copy)
+{
+	pid_t pid;
+	int kq;
+
+	if (!begin())
+		return;
+	kq = watch_here();
+	pid = child_with_copies();
+	ck_assert_int_eq(netdev(kq, here, EV_DELETE, 0), 0);
+	set(there, true);
+	asleep(kq, 50);
+	ck_assert(!readable(kq, 0));
+	child_killed(pid);
+	close(kq);
+}
+END_TEST
+
 START_TEST(netdev_space__ordinary_user)
 {
 	int kq, status, go[2];
@@ -179,4 +199,5 @@ HARNESS_MAIN("netdev_space",
     netdev_space__only_the_kernel_is_heard,
     netdev_space__moved_descriptors,
     netdev_space__forked_child,
+    netdev_space__child_keeps_a_copy,
     netdev_space__ordinary_user)

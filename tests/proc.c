@@ -90,7 +90,7 @@ END_TEST
 START_TEST(proc__signal_that_ended_a_child)
 {
 	int signals[] = { SIGKILL, SIGHUP, SIGPIPE, SIGUSR1 };
-	struct rlimit none = { 0, 0 };
+	struct rlimit limit;
 	int kq = queue();
 	pid_t pid;
 
@@ -101,12 +101,18 @@ START_TEST(proc__signal_that_ended_a_child)
 		check_end(kq, pid, signals[i]);
 	}
 	/* With or without a core: as wait(2) says. */
-	ck_assert_int_eq(setrlimit(RLIMIT_CORE, &none), 0);
-	pid = sleeper();
-	watch(kq, pid);
-	ck_assert_int_eq(kill(pid, SIGQUIT), 0);
-	await_zombie(pid);
-	ck_assert_int_eq(event_of(kq, (uintptr_t)pid, EVFILT_PROC).data, reap(pid));
+	ck_assert_int_eq(chdir(scratch_dir()), 0);
+	ck_assert_int_eq(getrlimit(RLIMIT_CORE, &limit), 0);
+	for (int i = 0; i < 2; i++) {
+		limit.rlim_cur = i == 0 ? limit.rlim_max : 0;
+		ck_assert_int_eq(setrlimit(RLIMIT_CORE, &limit), 0);
+		pid = sleeper();
+		watch(kq, pid);
+		ck_assert_int_eq(kill(pid, SIGQUIT), 0);
+		await_zombie(pid);
+		ck_assert_int_eq(event_of(kq, (uintptr_t)pid, EVFILT_PROC).data, reap(pid));
+	}
+	ck_assert_int_eq(chdir("/"), 0);
 	close(kq);
 }
 END_TEST

@@ -3,13 +3,18 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "child.h"
 #include "proc_fork.h"
 #include "sandbox.h"
 
+#include <linux/cn_proc.h>
+#include <linux/connector.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -62,6 +67,66 @@ START_TEST(proc_fork_who__fork_child_has_nothing_of_it)
 	ck_assert_int_eq(reap(pid), 0);
 	check(kq, getpid(), NOTE_FORK, EV_CLEAR, 0);
 	/* And it goes on. */
+	fork_once();
+	check(kq, getpid(), NOTE_FORK, EV_CLEAR, 0);
+close:
+	close(kq);
+}
+END_TEST
+
+/*
+ * The last registration has gone; the socket has not, for a child has it, too.  The farewell fails: kernels before
+ * 6.6 go on to tell as long as anybody listens.
+ */
+START_TEST(proc_fork_who__child_keeps_a_copy)
+{
+	pid_t pid;
+	int kq;
+
+	if (!connector_tells(NOTE_FORK))
+		return;
+	kq = queue();
+	ck_assert_int_eq(proc(kq, getpid(), EV_ADD, NOTE_FORK), 0);
+	pid = child_with_copies();
+	ck_assert(refuse_call(SYS_sendto, EPERM));
+	ck_assert_int_eq(proc(kq, getpid(), EV_DELETE, 0), 0);
+	fork_once();
+	asleep(kq, 50);
+	ck_assert(!readable(kq, 0));
+	child_killed(pid);
+	close(kq);
+}
+END_TEST
+
+/* Others may send to the connector's listeners, too, but they are not the kernel. */
+START_TEST(proc_fork_who__only_the_kernel_is_heard)
+{
+	struct {
+		struct nlmsghdr	header;
+		struct cb_id	id;
+		uint32_t	seq, ack;
+		uint16_t	length, flags;
+		uint32_t	what, cpu, time[2], parent[2], child[2], rest[2];
+	} forged = { .header.nlmsg_len = sizeof(forged), .header.nlmsg_type = NLMSG_DONE };
+	struct sockaddr_nl to = { .nl_family = AF_NETLINK };
+	int kq = queue(), fd;
+
+	if (!connector_tells(NOTE_FORK))
+		goto close;
+	watch(kq, getpid(), NOTE_FORK);
+	forged.id = (struct cb_id){ CN_IDX_PROC, CN_VAL_PROC };
+	forged.length = sizeof(forged) - offsetof(__typeof__(forged), what);
+	forged.what = PROC_EVENT_FORK;
+	forged.parent[0] = forged.parent[1] = (uint32_t)getpid();
+	forged.child[0] = forged.child[1] = (uint32_t)getppid();
+	ck_assert_int_ge(fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_CONNECTOR), 0);
+	/* The first socket of a process has its number as its address. */
+	to.nl_pid = (unsigned)getpid();
+	if (sendto(fd, &forged, sizeof(forged), 0, (struct sockaddr *)&to, sizeof(to)) != (ssize_t)sizeof(forged))
+		fprintf(stderr, "skipped: nobody can send to a listener here\n");
+	close(fd);
+	no_event(kq);
+	ck_assert(!readable(kq, 0));
 	fork_once();
 	check(kq, getpid(), NOTE_FORK, EV_CLEAR, 0);
 close:
@@ -170,6 +235,8 @@ END_TEST
 HARNESS_MAIN("proc_fork_who",
     proc_fork_who__others_wake_nobody,
     proc_fork_who__fork_child_has_nothing_of_it,
+    proc_fork_who__child_keeps_a_copy,
+    proc_fork_who__only_the_kernel_is_heard,
     proc_fork_who__ordinary_user,
     proc_fork_who__other_name_spaces,
     proc_fork_who__nobody_has_that_number)

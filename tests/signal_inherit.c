@@ -343,6 +343,37 @@ START_TEST(inherit__posix_spawn_keeps_the_mask)
 }
 END_TEST
 
+/* For a moment the kernel has SIG_IGN itself, and drops what is pending. */
+START_TEST(inherit__posix_spawn_keeps_what_is_pending)
+{
+	sigset_t mask;
+	pid_t pid;
+
+	begin();
+	sigemptyset(&mask);
+	sigaddset(&mask, IGNORED);
+	pthread_sigmask(SIG_BLOCK, &mask, NULL);
+	raise(IGNORED);
+	ck_assert_int_eq(event_of(kq, IGNORED, EVFILT_SIGNAL).data, 1);
+	output_begin();
+	{
+		posix_spawn_file_actions_t actions;
+
+		posix_spawn_file_actions_init(&actions);
+		posix_spawn_file_actions_adddup2(&actions, out[1], 1);
+		ck_assert_int_eq(posix_spawn(&pid, "/bin/grep", &actions, NULL, argv, environ), 0);
+		posix_spawn_file_actions_destroy(&actions);
+	}
+	output_is_right(pid);
+	sigpending(&mask);
+	ck_assert_int_eq(sigismember(&mask, IGNORED), 1);
+	sigemptyset(&mask);
+	sigaddset(&mask, IGNORED);
+	pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
+	end();
+}
+END_TEST
+
 START_TEST(inherit__popen)
 {
 	char line[256];
@@ -482,6 +513,7 @@ HARNESS_MAIN("signal_inherit",
     inherit__execvp_searches_and_runs_scripts,
     inherit__posix_spawn,
     inherit__posix_spawn_keeps_the_mask,
+    inherit__posix_spawn_keeps_what_is_pending,
     inherit__popen,
     inherit__system,
     inherit__system_ignores_interrupts_and_they_count,

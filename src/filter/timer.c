@@ -113,6 +113,7 @@ timer_leeway(struct kqueue *kq, const struct knote *kn, int64_t wait)
 /*
  * When to wake up for kn_data: with leeway, the moment of those it allows that is
  * roundest in binary.  Neighbours find the same one, without knowing each other.
+ * It is still to come, so it is above 0 on either clock.
  */
 static int64_t
 timer_wake(struct kqueue *kq, const struct knote *kn, int64_t now)
@@ -120,7 +121,7 @@ timer_wake(struct kqueue *kq, const struct knote *kn, int64_t now)
 	int64_t when = kn->kn_data, late, last;
 	int bit;
 
-	if ((kn->kn_sfflags & TIMER_URGENCY) == 0 || when <= 0)
+	if ((kn->kn_sfflags & TIMER_URGENCY) == 0)
 		return when;
 	late = timer_leeway(kq, kn, kn->kn_sdata != 0 ? kn->kn_sdata : when - now);
 	if (late <= 0)

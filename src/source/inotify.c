@@ -373,11 +373,8 @@ inotify_detach(struct kqueue *kq, struct knote *kn)
 {
 	struct inotify_mark *mark = kn->kn_hook;
 
-	if (mark == NULL)
-		return;
 	inotify_unset(kq, mark);
 	mem_free(mark);
-	kn->kn_hook = NULL;
 }
 
 bool

@@ -435,6 +435,7 @@ mounts_watch(struct kqueue *kq)
 	return 0;
 }
 
+/* Closing would not do: a child may have the file, too, and the item would stay. */
 void
 mounts_unwatch(struct kqueue *kq)
 {
@@ -498,10 +499,9 @@ mounts_detach(struct kqueue *kq, struct knote *kn)
 	while (*link != kn->kn_slot)
 		link = &knote_at(&kq->kq_pool, *link)->kn_aux;
 	*link = kn->kn_aux;
+	mounts_unwatch(kq);
 	if (mounts_idle(kq))
 		mounts_free(kq);
-	else
-		mounts_unwatch(kq);
 }
 
 /* Marks. */

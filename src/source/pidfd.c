@@ -254,11 +254,8 @@ pidfd_ended(int fd, int *status)
 void
 pidfd_report(struct kqueue *kq, uint32_t slot, uint32_t generation)
 {
-	struct knote *kn;
+	struct knote *kn = knote_at(&kq->kq_pool, slot);
 
-	if (slot == 0 || slot >= kq->kq_pool.kp_used)
-		return;
-	kn = knote_at(&kq->kq_pool, slot);
 	if (kn->kn_filter == -EVFILT_PROC && (uint32_t)kn->kn_sdata == generation)
 		knote_note(kq, kn, 0);
 }

@@ -315,6 +315,8 @@ procconn_narrow(struct kqueue *kq)
 	if (!pc->pc_stale || pc->pc_busy)
 		return;
 	if (pc->pc_count == 0 && pc->pc_all == 0) {
+		/* A child may have the socket, too: then the item would stay. */
+		hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, pc->pc_fd, NULL);
 		procconn_free(kq);
 		return;
 	}

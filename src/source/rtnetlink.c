@@ -387,7 +387,10 @@ rtnetlink_watch(struct kqueue *kq)
 	return 0;
 }
 
-/* Events of an item cannot be set to none: epoll always tells POLLERR, which is ENOBUFS. */
+/*
+ * Events of an item cannot be set to none: epoll always tells POLLERR, which is ENOBUFS.
+ * Nor would closing do: a child may have the socket, too, and the item would stay.
+ */
 void
 rtnetlink_unwatch(struct kqueue *kq)
 {
@@ -458,8 +461,7 @@ rtnetlink_detach(struct kqueue *kq, struct knote *kn)
 	while (*link != kn->kn_slot)
 		link = &knote_at(&kq->kq_pool, *link)->kn_aux;
 	*link = kn->kn_aux;
+	rtnetlink_unwatch(kq);
 	if (r->r_knotes == 0)
 		rtnetlink_free(kq);
-	else
-		rtnetlink_unwatch(kq);
 }

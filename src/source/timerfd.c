@@ -115,10 +115,11 @@ heap_reserve(struct heap *h)
 	uint32_t room;
 
 	if (h->h_known + FIRST >= h->h_room) {
-		/* Large ones grow in small steps: memory counts, and what is left behind goes back to the system. */
+		/*
+		 * Large ones grow in small steps: memory counts, and what is left behind goes back to the system.
+		 * There are fewer knotes than numbers (registry.c).
+		 */
 		room = h->h_room + (h->h_room < HEAP_LARGE ? h->h_room : h->h_room / 32) + 64;
-		if (room < h->h_room)
-			return -ENOMEM;
 		larger = mem_grow(h->h_entry, room, sizeof(*larger));
 		if (larger == NULL)
 			return -ENOMEM;
@@ -175,7 +176,7 @@ timerfd_know(struct kqueue *kq, struct knote *kn, bool date)
 	return error;
 }
 
-/* Goes off at once if when is past, and whenever the clock is set beyond it. */
+/* Goes off at once if when is past, and whenever the clock is set beyond it.  What is before the epoch never waits. */
 static void
 heap_arm(struct heap *h, int64_t when)
 {
@@ -185,9 +186,6 @@ heap_arm(struct heap *h, int64_t when)
 
 	/* As late as time_t can tell; the report will find nothing due. */
 	spec.it_value.tv_sec = (time_t)seconds == seconds ? (time_t)seconds : INT32_MAX;
-	/* Zero would disarm, and a time before the epoch is refused. */
-	if (when <= 0)
-		spec.it_value = (struct timespec){ .tv_nsec = 1 };
 	if (when == TIMERFD_NEVER)
 		spec.it_value = (struct timespec){ .tv_nsec = 0 };
 	do {

@@ -150,8 +150,6 @@ uring_open(void)
 
 	if (atomic_load(&uring_refused))
 		return -ENOSYS;
-	if (uring_fd() >= 0)
-		return 0;
 	memset(&uring.params, 0, sizeof(uring.params));
 	uring.params.flags = IORING_SETUP_CQSIZE;
 	uring.params.cq_entries = URING_RESULTS;
@@ -234,8 +232,6 @@ uring_submit(const struct uring_request *request)
 	uint32_t tail, mask, slot;
 	int saved = errno, result;
 
-	if (uring_fd() < 0)
-		return -ENOSYS;
 	/* Nobody else writes it, and the kernel reads it when told. */
 	tail = atomic_load_explicit(uring_word(off->tail), memory_order_relaxed);
 	mask = atomic_load_explicit(uring_word(off->ring_mask), memory_order_relaxed);
@@ -275,8 +271,6 @@ uring_take(uint64_t *tag, int32_t *result)
 	const struct io_uring_cqe *cqe;
 	uint32_t head, mask;
 
-	if (uring.memory == NULL)
-		return false;
 	head = atomic_load_explicit(uring_word(off->head), memory_order_relaxed);
 	if (head == atomic_load_explicit(uring_word(off->tail), memory_order_acquire) &&
 	    (!uring_refill() || head == atomic_load_explicit(uring_word(off->tail), memory_order_acquire)))

@@ -33,7 +33,7 @@ struct uring_request {
 };
 
 /*
- * Makes it: 0 or -errno.  ENOSYS: io_uring is not to be had, by this kernel (5.12 at
+ * Makes it, there is none yet: 0 or -errno.  ENOSYS: io_uring is not to be had, by this kernel (5.12 at
  * the least), its settings or a sandbox; then that stays so.
  */
 int	uring_open(void);

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -24,8 +26,13 @@
 #define PASSING 3
 
 static struct fault plan;
-static int points, left, hit;
+static int left, hit;
 static const char *hit_name;
+static struct {
+	const char	*name;
+	int		calls;
+} points[MOST_NAMES];
+static int names;
 static _Thread_local bool armed;
 static _Atomic int blocks;
 static _Atomic long mapped;
@@ -34,7 +41,7 @@ void
 faults_plan(struct fault fault)
 {
 	plan = fault;
-	points = left = hit = 0;
+	names = left = hit = 0;
 	hit_name = "nothing";
 }
 
@@ -52,9 +59,16 @@ faults_disarm(void)
 }
 
 int
-faults_points(void)
+faults_names(void)
 {
-	return points;
+	return names;
+}
+
+int
+faults_points(int i, const char **name)
+{
+	*name = points[i].name;
+	return points[i].calls;
 }
 
 int
@@ -81,15 +95,32 @@ faults_mapped(void)
 	return mapped;
 }
 
+/* Which call of this function that is, beginning with 1. */
+static int
+count(const char *name)
+{
+	int i = 0;
+
+	while (i < names && strcmp(points[i].name, name) != 0)
+		i++;
+	if (i == MOST_NAMES)
+		abort();
+	if (i == names) {
+		points[names].name = name;
+		points[names++].calls = 0;
+	}
+	return ++points[i].calls;
+}
+
 /* Whether a call that can fail with these errors, up to a 0, is to fail; then errno is set. */
 static bool
 fails(const char *name, const int errors[])
 {
-	int n = 0;
+	int n = 0, point;
 
 	if (!armed)
 		return false;
-	points++;
+	point = count(name);
 	if (left > 0) {
 		while (errors[n] != 0 && errors[n] != hit)
 			n++;
@@ -99,7 +130,7 @@ fails(const char *name, const int errors[])
 		errno = hit;
 		return true;
 	}
-	if (points != plan.f_point)
+	if (point != plan.f_point || strcmp(name, plan.f_name) != 0)
 		return false;
 	while (errors[n] != 0)
 		n++;

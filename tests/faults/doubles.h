@@ -15,9 +15,16 @@
 /* The errors that a call can fail with are no more than these. */
 #define MOST_ERRORS 4
 
-/* Which point fails, beginning with 1, with which of the errors it can fail with, and for how long. */
+/* Functions that can fail. */
+#define MOST_NAMES 64
+
+/*
+ * Which call fails, with which of the errors it can fail with, and for how long.  By name and number: how often
+ * some functions are called is chance, which must not make another call of the others.
+ */
 struct fault {
-	int	f_point;	/* 0: none */
+	const char *f_name;
+	int	f_point;	/* 1: the first of that name; 0: none */
 	int	f_which;
 	bool	f_lasts;	/* so do those behind it that can, until faults_disarm() */
 };
@@ -26,8 +33,9 @@ void	faults_plan(struct fault fault);
 void	faults_arm(void);
 void	faults_disarm(void);
 
-/* How many points there were so far. */
-int	faults_points(void);
+/* How many functions that can fail were called so far; how often the i-th of them, and its name. */
+int	faults_names(void);
+int	faults_points(int i, const char **name);
 
 /* What the fault was: its errno; 0: it was not come to, or has no such error. */
 int	faults_error(void);
