@@ -126,14 +126,15 @@ START_TEST(kqueue_close_range__finds_what_was_noted_anywhere)
 	ck_assert_int_eq(dup2(other[0], shut), shut);
 	ck_assert_int_eq(shutdown(shut, SHUT_WR), 0);
 	close_high();
-	put(fds[1], 1);
-	event_of(kq, (uintptr_t)fds[0], EVFILT_READ);
+	/* The bare call, since a wrapped one would do the books that may be missing. */
 	for (int i = 0; i < n; i++)
-		ck_assert_int_eq(dup2(fds[0], number[i]), number[i]);
+		ck_assert_int_eq(syscall(SYS_dup3, fds[0], number[i], 0), number[i]);
 	for (int i = 0; i < n; i++)
 		ck_assert_int_eq(change(kq, (uintptr_t)number[i], EVFILT_READ, EV_DELETE, 0, 0, NULL), ENOENT);
+	put(fds[1], 1);
+	event_of(kq, (uintptr_t)fds[0], EVFILT_READ);
 	/* Another socket has the number of the one that was shut. */
-	ck_assert_int_eq(dup2(fds[1], shut), shut);
+	ck_assert_int_eq(syscall(SYS_dup3, fds[1], shut, 0), shut);
 	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_DELETE, 0, 0, NULL), 0);
 	ck_assert_int_eq(change(kq, (uintptr_t)shut, EVFILT_WRITE, EV_ADD, 0, 0, NULL), 0);
 	ck_assert_int_eq(event_of(kq, (uintptr_t)shut, EVFILT_WRITE).flags & EV_EOF, 0);
