@@ -167,7 +167,7 @@ shutdown_entry(int fd)
 
 	if (entry == NULL && syscall(SYS_fcntl, fd, F_GETFD) != -1)
 		entry = fdtable_get(fd);
-	return fdtable_hidden(fd) ? NULL : entry;
+	return entry;
 }
 
 /*
@@ -181,6 +181,10 @@ shutdown(int fd, int how)
 	uint32_t before = FDTABLE_SHUT;
 	int result;
 
+	if (fdtable_hidden(fd)) {
+		errno = EBADF;
+		return -1;
+	}
 	if (how == SHUT_WR || how == SHUT_RDWR)
 		entry = shutdown_entry(fd);
 	if (entry != NULL)
