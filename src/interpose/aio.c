@@ -139,8 +139,7 @@ start(const struct aio_libc *libc, enum aio_op op, struct aiocb *cb)
 static struct aiocb *
 passes(enum aio_op op, struct aiocb *cb)
 {
-	if (cb != NULL)
-		aio_passes(op, cb->aio_fildes);
+	aio_passes(op, cb->aio_fildes);
 	return cb;
 }
 
