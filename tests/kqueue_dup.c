@@ -248,6 +248,9 @@ START_TEST(kqueue_dup__failed_duplicate_counts_for_nothing)
 	ck_assert_int_eq(errno, EINVAL);
 	ck_assert_int_eq(dup(-1), -1);
 	ck_assert_int_eq(errno, EBADF);
+	ck_assert_int_eq(dup2(kq, kq), kq);
+	ck_assert_int_eq(dup2(HIGH + 7, HIGH + 7), -1);
+	ck_assert_int_eq(errno, EBADF);
 	close(kq);
 	ck_assert_int_eq(open_descriptors(), before);
 	close_pair(fds);

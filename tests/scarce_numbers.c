@@ -4,6 +4,7 @@
  * what all have in common, and may find neither memory nor descriptors.  Each is an error and is gone with its cause.
  */
 #include "child.h"
+#include "sandbox.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -120,6 +121,24 @@ first_without_descriptors(int spare)
 	CHILD_CHECK(opened() == before_it + 1);
 }
 
+/* The limit is not told: then ours begin where they do without one. */
+static void
+first_without_limit(void)
+{
+	int kq, most = 1024;
+
+#ifdef SYS_getrlimit
+	CHILD_CHECK(refuse_call(SYS_getrlimit, EPERM));
+#endif
+	CHILD_CHECK(refuse_call(SYS_prlimit64, EPERM));
+	CHILD_CHECK((kq = kqueue()) >= 0);
+	works(kq);
+	while (most < 1100 && syscall(SYS_fcntl, most, F_GETFD) == -1)
+		most++;
+	CHILD_CHECK(most < 1100);
+	CHILD_CHECK(close(kq) == 0);
+}
+
 static void
 first_queue(const char *without)
 {
@@ -143,6 +162,16 @@ START_TEST(scarce_numbers__first_queue_without_descriptors)
 	first_queue("0");
 	first_queue("1");
 	first_queue("2");
+}
+END_TEST
+
+START_TEST(scarce_numbers__first_queue_without_a_limit)
+{
+	struct rlimit limit;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	if (limit.rlim_cur > 1100)
+		first_queue("limit");
 }
 END_TEST
 
@@ -253,6 +282,7 @@ main(int argc, char **argv)
 	const TTest *const tests[] = {
 		scarce_numbers__first_queue_without_memory,
 		scarce_numbers__first_queue_without_descriptors,
+		scarce_numbers__first_queue_without_a_limit,
 		scarce_numbers__table_that_cannot_grow,
 		scarce_numbers__queue_beyond_the_table,
 	};
@@ -261,6 +291,8 @@ main(int argc, char **argv)
 		return harness_run("scarce_numbers", tests, sizeof(tests) / sizeof(tests[0]));
 	if (argv[1][0] == 'm')
 		first_without_memory();
+	else if (argv[1][0] == 'l')
+		first_without_limit();
 	else
 		first_without_descriptors(atoi(argv[1]));
 	return 0;
