@@ -11,6 +11,7 @@
  */
 #if KQ_INTERPOSE && KQ_INTERPOSE_STREAMS
 
+#include "../asan.h"
 #include "../mem.h"
 #include "../source/aio.h"
 #include "aio_beneath.h"
@@ -219,9 +220,11 @@ aio_cancel(int fd, struct aiocb *cb)
 	return result;
 }
 
+/* Also of a thread that is cancelled. */
 static void
 free_list(void *list)
 {
+	ASAN_LEFT_FRAMES();
 	mem_free(list);
 }
 
