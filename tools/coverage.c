@@ -4,9 +4,13 @@
  * nowhere else: gcc's counters are written by exit(), and a process that ends by _exit(),
  * or by a call of the library's own, or becomes another program, would not be counted.
  */
+#include "single.h"
+
 #include <dlfcn.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -26,6 +30,25 @@ void	*__wrap_dlsym(void *handle, const char *name);
 
 static int (*next_execve)(const char *, char *const [], char *const []);
 
+/*
+ * Whose memory this is, as far as exec() and fork() tell.  In a child of vfork() the counters are its parent's; one of
+ * clone() or _Fork() has them, but may have malloc()'s locks, too, as some thread of its parent held them.
+ */
+static _Atomic pid_t process;
+
+static void
+coverage_begins(void)
+{
+	process = getpid();
+}
+
+__attribute__((constructor)) static void
+coverage_loaded(void)
+{
+	coverage_begins();
+	pthread_atfork(NULL, NULL, coverage_begins);
+}
+
 /* It takes a descriptor, and memory, even where a test has left none.  What follows, if anything does, counts anew. */
 static void
 coverage_write(void)
@@ -34,6 +57,8 @@ coverage_write(void)
 	struct rlimit limits[2], most;
 	int saved = errno;
 
+	if (getpid() != process && !single_threaded())
+		return;
 	for (int i = 0; i < 2; i++)
 		if (getrlimit(scarce[i], &limits[i]) == 0) {
 			most = (struct rlimit){ limits[i].rlim_max, limits[i].rlim_max };
