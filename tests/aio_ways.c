@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The functions of aio(7) beside the usual: other names, bad arguments, waiting and cancelling with both kinds at once. */
+/* The functions of aio(7) beside the usual: other names, bad arguments, both kinds waited for at once, cancelling. */
 #include "aio.h"
 
 #include <signal.h>

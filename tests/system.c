@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * system() where signals are watched is the library's own: it is cancelled, interrupted, and called by several threads
- * as the C library's may be, and says as much if nothing can be started.
+ * system() where signals are watched is the library's own: it is cancelled, interrupted, and called by several
+ * threads as the C library's may be, and says as much if nothing can be started.
  */
 #include "child.h"
 #include "sandbox.h"

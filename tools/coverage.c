@@ -31,8 +31,8 @@ void	*__wrap_dlsym(void *handle, const char *name);
 static int (*next_execve)(const char *, char *const [], char *const []);
 
 /*
- * Whose memory this is, as far as exec() and fork() tell.  In a child of vfork() the counters are its parent's; one of
- * clone() or _Fork() has them, but may have malloc()'s locks, too, as some thread of its parent held them.
+ * Whose memory this is, as far as exec() and fork() tell.  In a child of vfork() the counters are its parent's;
+ * one of clone() or _Fork() has its own, but may have malloc()'s locks as another thread of its parent held them.
  */
 static _Atomic pid_t process;
 
@@ -49,7 +49,7 @@ coverage_loaded(void)
 	pthread_atfork(NULL, NULL, coverage_begins);
 }
 
-/* It takes a descriptor, and memory, even where a test has left none.  What follows, if anything does, counts anew. */
+/* It takes a descriptor and memory, even where a test has left none.  What follows, if anything does, counts anew. */
 static void
 coverage_write(void)
 {
