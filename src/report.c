@@ -108,7 +108,7 @@ report_after(struct kqueue *kq, int fd, struct knote *kn, bool delivered)
 	}
 }
 
-/* The first knote of the watch becomes its last, so that the others have their turn. */
+/* The first knote of the watch becomes its last, so that the others have their turn.  It is not alone. */
 static void
 report_rotate(struct kqueue *kq, struct watch *w)
 {
@@ -116,8 +116,6 @@ report_rotate(struct kqueue *kq, struct watch *w)
 
 	while (last->kn_next != 0)
 		last = knote_at(&kq->kq_pool, last->kn_next);
-	if (last == first)
-		return;
 	w->w_knotes = first->kn_next;
 	first->kn_next = 0;
 	last->kn_next = first->kn_slot;

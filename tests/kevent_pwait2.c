@@ -4,6 +4,7 @@
 
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -80,7 +81,26 @@ START_TEST(kevent_pwait2__what_goes_again_does_not_end_the_wait)
 }
 END_TEST
 
+/* Who may open nothing may not poll a single descriptor, either; a timeout is none the less kept. */
+START_TEST(kevent_pwait2__limit_of_no_descriptors)
+{
+	struct rlimit limit, none;
+	int kq = queue();
+
+	ck_assert(refuse_call(SYS_epoll_pwait2, ENOSYS));
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 0;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	check_timeout(kq, MS / 2);
+	check_timeout(kq, 2 * MS + MS / 2);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	close(kq);
+}
+END_TEST
+
 HARNESS_MAIN("kevent_pwait2",
+    kevent_pwait2__limit_of_no_descriptors,
     kevent_pwait2__timeout_is_never_early,
     kevent_pwait2__forbidden_it_is_done_without,
     kevent_pwait2__what_goes_again_does_not_end_the_wait)

@@ -393,7 +393,8 @@ START_TEST(kqueue_close__closedir_removes_registrations)
 }
 END_TEST
 
-START_TEST(kqueue_close__freopen_removes_registrations)
+static void
+check_freopen(FILE *(*reopen)(const char *, const char *, FILE *))
 {
 	int kq = queue(), file = scratch_file("file", 10), copy;
 	FILE *stream;
@@ -401,12 +402,20 @@ START_TEST(kqueue_close__freopen_removes_registrations)
 	ck_assert_int_ge(copy = fcntl(file, F_DUPFD_CLOEXEC, 50), 0);
 	ck_assert_ptr_nonnull(stream = fdopen(file, "r"));
 	ck_assert_int_eq(change(kq, (uintptr_t)file, EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
-	ck_assert_ptr_nonnull(stream = freopen("/dev/null", "r", stream));
+	ck_assert_ptr_nonnull(stream = reopen("/dev/null", "r", stream));
 	no_event(kq);
 	ck_assert_int_eq(change(kq, (uintptr_t)fileno(stream), EVFILT_READ, EV_DELETE, 0, 0, NULL), ENOENT);
 	fclose(stream);
 	close(copy);
 	close(kq);
+}
+
+START_TEST(kqueue_close__freopen_removes_registrations)
+{
+	check_freopen(freopen);
+#ifdef __GLIBC__
+	check_freopen(freopen64);
+#endif
 }
 END_TEST
 

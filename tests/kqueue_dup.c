@@ -13,7 +13,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -246,6 +248,9 @@ START_TEST(kqueue_dup__failed_duplicate_counts_for_nothing)
 	ck_assert_int_eq(errno, EINVAL);
 	ck_assert_int_eq(dup(-1), -1);
 	ck_assert_int_eq(errno, EBADF);
+	ck_assert_int_eq(dup2(kq, kq), kq);
+	ck_assert_int_eq(dup2(HIGH + 7, HIGH + 7), -1);
+	ck_assert_int_eq(errno, EBADF);
 	close(kq);
 	ck_assert_int_eq(open_descriptors(), before);
 	close_pair(fds);
@@ -387,6 +392,78 @@ START_TEST(kqueue_dup__vfork_child_changes_nothing)
 }
 END_TEST
 
+/* A duplicate is made at the number of a queue that was closed unseen, which ends then. */
+START_TEST(kqueue_dup__at_the_number_of_a_queue_closed_unseen)
+{
+	int before, one, two, fds[2];
+
+	warm_up(fds);
+	before = open_descriptors();
+	one = queue();
+	two = full_queue(fds);
+	ck_assert_int_eq(change(one, 1, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+	ck_assert_int_eq((int)syscall(SYS_close, one), 0);
+	ck_assert_int_eq(fcntl(two, F_DUPFD, one), one);
+	ck_assert_int_eq(change(one, 1, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), 0);
+	event_of(two, 1, EVFILT_USER);
+	ck_assert_int_eq(close(two), 0);
+	ck_assert_int_eq(change(one, 1, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), 0);
+	event_of(one, 1, EVFILT_USER);
+	ck_assert_int_eq(close(one), 0);
+	ck_assert_int_eq(open_descriptors(), before);
+	close_pair(fds);
+}
+END_TEST
+
+/* What the queue's items are to its epoll: the data of the one with that number. */
+static uint64_t
+data_of(int kq, int number)
+{
+	unsigned long long data;
+	char path[64], line[256];
+	FILE *info;
+	int tfd;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", kq);
+	ck_assert_ptr_nonnull(info = fopen(path, "r"));
+	while (fgets(line, sizeof(line), info) != NULL)
+		if (sscanf(line, "tfd: %d events: %*x data: %llx", &tfd, &data) == 2 && tfd == number) {
+			fclose(info);
+			return data;
+		}
+	ck_abort_msg("no item of %d", number);
+}
+
+/* An epoll of the program's own is no queue, however much it looks like one. */
+START_TEST(kqueue_dup__epoll_that_looks_like_a_queue_is_none)
+{
+	struct epoll_event item = { .events = EPOLLET };
+	int fds[2], kq, ep, number;
+	uint64_t data[5];
+
+	warm_up(fds);
+	kq = full_queue(fds);
+	number = bell();
+	data[0] = data_of(kq, number);
+	data[1] = 0;
+	data[2] = data[0] ^ UINT64_C(1) << 63;		/* another queue's */
+	data[3] = data[0] ^ UINT64_C(1) << 31;		/* not the library's own */
+	data[4] = data[0] ^ UINT64_C(1) << 27;		/* another item of the library's own */
+	for (int i = 0; i < 5; i++) {
+		ep = epoll_create1(EPOLL_CLOEXEC);
+		item.data.u64 = data[i];
+		ck_assert_int_eq((int)syscall(SYS_epoll_ctl, ep, EPOLL_CTL_ADD, number, &item), 0);
+		ck_assert_int_eq(change(ep, 1, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), EBADF);
+		close(ep);
+	}
+	ck_assert_int_eq(change(kq, 1, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), 0);
+	event_of(kq, 1, EVFILT_USER);
+	ck_assert_int_eq(close(kq), 0);
+	ck_assert_int_eq(change(kq, 1, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), EBADF);
+	close_pair(fds);
+}
+END_TEST
+
 HARNESS_MAIN("kqueue_dup",
     kqueue_dup__handed_over_in_the_process_is_the_queue,
     kqueue_dup__handed_over_by_another_process_is_none,
@@ -399,4 +476,6 @@ HARNESS_MAIN("kqueue_dup",
     kqueue_dup__a_queue_costs_two_descriptors,
     kqueue_dup__ten_thousand_queues_leak_nothing,
     kqueue_dup__fcntl_is_what_it_was,
-    kqueue_dup__vfork_child_changes_nothing)
+    kqueue_dup__vfork_child_changes_nothing,
+    kqueue_dup__at_the_number_of_a_queue_closed_unseen,
+    kqueue_dup__epoll_that_looks_like_a_queue_is_none)

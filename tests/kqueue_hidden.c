@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -317,6 +318,18 @@ START_TEST(kqueue_hidden__one_cannot_be_duplicated)
 		errno = 0;
 		ck_assert_int_eq(dup3(numbers[i], fds[0], O_CLOEXEC), -1);
 		ck_assert_int_eq(errno, EBADF);
+		errno = 0;
+		ck_assert_int_eq(dup(numbers[i]), -1);
+		ck_assert_int_eq(errno, EBADF);
+		errno = 0;
+		ck_assert_int_eq(fcntl(numbers[i], F_DUPFD, 0), -1);
+		ck_assert_int_eq(errno, EBADF);
+		errno = 0;
+		ck_assert_int_eq(fcntl(numbers[i], F_DUPFD_CLOEXEC, 0), -1);
+		ck_assert_int_eq(errno, EBADF);
+		errno = 0;
+		ck_assert_int_eq(shutdown(numbers[i], SHUT_WR), -1);
+		ck_assert_int_eq(errno, EBADF);
 	}
 	end();
 }
@@ -394,6 +407,66 @@ START_TEST(kqueue_hidden__epoll_moves_under_waiting_threads)
 }
 END_TEST
 
+/* It cannot move if every other number is taken: who wants its number is told so, and has not got it. */
+START_TEST(kqueue_hidden__one_that_cannot_move_stays)
+{
+	int file = open("/dev/null", O_RDWR), copy[8192], n = 0, last;
+	struct rlimit limit, low;
+
+	signal(SIGUSR1, SIG_IGN);
+	begin();
+	last = bell();
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = limit;
+	low.rlim_cur = (rlim_t)last + 1;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+	while ((copy[n] = dup(file)) >= 0)
+		n++;
+	errno = 0;
+	ck_assert_int_eq(dup2(file, last), -1);
+	ck_assert_int_eq(errno, EMFILE);
+	errno = 0;
+	ck_assert_int_eq(dup3(file, last, O_CLOEXEC), -1);
+	ck_assert_int_eq(errno, EMFILE);
+	ck_assert_str_eq(kind_of(last), "anon_inode:[eventfd]");
+	close(copy[--n]);
+	ck_assert_int_eq(dup2(file, last), last);
+	while (n > 0)
+		close(copy[--n]);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	close(last);
+	close(file);
+	end();
+}
+END_TEST
+
+/* A child of vfork() has descriptors of its own: what it does to the number of one of ours moves nothing. */
+static int
+vfork_child_takes(int file, int number)
+{
+	pid_t pid = vfork();
+	int status;
+
+	if (pid == 0)
+		_exit(dup2(file, number) == number ? 0 : 1);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+START_TEST(kqueue_hidden__vfork_child_takes_its_own)
+{
+	int file = open("/dev/null", O_RDWR), number;
+
+	signal(SIGUSR1, SIG_IGN);
+	begin();
+	number = bell();
+	ck_assert_int_eq(vfork_child_takes(file, number), 0);
+	ck_assert_int_eq(bell(), number);
+	close(file);
+	end();
+}
+END_TEST
+
 HARNESS_MAIN("kqueue_hidden",
     kqueue_hidden__epoll_moves_under_waiting_threads,
     kqueue_hidden__own_descriptors_are_out_of_the_way,
@@ -406,4 +479,6 @@ HARNESS_MAIN("kqueue_hidden",
     kqueue_hidden__number_taken_is_not_closed_with_the_queue,
     kqueue_hidden__bell_moves_under_busy_threads,
     kqueue_hidden__one_cannot_be_duplicated,
+    kqueue_hidden__one_that_cannot_move_stays,
+    kqueue_hidden__vfork_child_takes_its_own,
     kqueue_hidden__queue_is_closed_with_all_the_rest)

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* pdfork(), pdgetpid() and pdkill(). */
+#include "child.h"
 #include "procdesc.h"
+#include "sandbox.h"
+#include "sanitizer.h"
 
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/procdesc.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -284,6 +288,38 @@ START_TEST(pdfork__no_descriptor_left_after_the_fork)
 }
 END_TEST
 
+/* No memory for the page that both share, then no process. */
+START_TEST(pdfork__no_memory_and_no_process)
+{
+	struct rlimit limit, none;
+	int fd = -7, result = -1, error = ENOMEM;
+	pid_t pid;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_AS, &limit), 0);
+	none = limit;
+	none.rlim_cur = 1;
+	/* The sanitizer's runtime would end the program. */
+	if (!THREAD_SANITIZER) {
+		ck_assert_int_eq(setrlimit(RLIMIT_AS, &none), 0);
+		result = pdfork(&fd, PD_DAEMON);
+		error = errno;
+		if (result == 0)
+			_exit(1);
+		ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+	}
+	ck_assert_int_eq(result, -1);
+	ck_assert_int_eq(error, ENOMEM);
+	/* In a child, since what is refused is refused for good. */
+	pid = fork();
+	if (pid == 0) {
+		CHILD_CHECK(refuse_call(SYS_clone, EAGAIN));
+		CHILD_CHECK(pdfork(&fd, PD_DAEMON) == -1 && errno == EAGAIN && fd == -7);
+		_exit(0);
+	}
+	child_succeeds(pid);
+}
+END_TEST
+
 START_TEST(pdgetpid__of_descriptors)
 {
 	int fd, copy, fds[2], dir;
@@ -391,6 +427,7 @@ HARNESS_MAIN("pdfork",
     pdfork__while_a_thread_reaps,
     pdfork__no_descriptor_left,
     pdfork__no_descriptor_left_after_the_fork,
+    pdfork__no_memory_and_no_process,
     pdgetpid__of_descriptors,
     pdkill__sends_signals,
     pdfork__outlives_a_parent_that_is_killed_in_it)

@@ -5,6 +5,7 @@
  * descriptors again everything succeeds.
  */
 #include "proc.h"
+#include "sanitizer.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -291,7 +292,56 @@ START_TEST(scarce__memory)
 }
 END_TEST
 
+/* The same for what grows in one piece: timers, and what kevent64() keeps beside a registration. */
+START_TEST(scarce__memory_that_grows)
+{
+	static bool seen[1000000];
+	struct rlimit limit, before;
+	int kq = queue(), error[2] = { 0, 0 };
+	struct kevent64_s wide;
+	uintptr_t n = 0, m = 0;
+	struct kevent event;
+
+	/* This sanitizer's runtime ends the program where there is no memory at all. */
+	if (THREAD_SANITIZER) {
+		close(kq);
+		return;
+	}
+	ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
+	limit = before;
+	limit.rlim_cur = 1;
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+	while (error[0] == 0 && n < sizeof(seen))
+		error[0] = change(kq, n++, EVFILT_TIMER, EV_ADD | EV_ONESHOT, NOTE_NSECONDS, 1, NULL);
+	while (error[1] == 0 && m < sizeof(seen)) {
+		EV_SET64(&wide, m++, EVFILT_USER, EV_ADD, 0, 0, 0, 7, 8);
+		error[1] = kevent64(kq, &wide, 1, NULL, 0, 0, NULL) == -1 ? errno : 0;
+	}
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
+	ck_assert_int_eq(error[0], ENOMEM);
+	ck_assert_int_eq(error[1], ENOMEM);
+	ck_assert_int_eq(change(kq, n - 1, EVFILT_TIMER, EV_DELETE, 0, 0, NULL), ENOENT);
+	ck_assert_int_eq(change(kq, m - 1, EVFILT_USER, EV_DELETE, 0, 0, NULL), ENOENT);
+	/* Each of the others is told, once. */
+	for (uintptr_t i = 0; i < n - 1; i++) {
+		ck_assert_int_eq(collect(kq, &event, 1, 10000), 1);
+		ck_assert_int_eq(event.filter, EVFILT_TIMER);
+		ck_assert_uint_lt(event.ident, n - 1);
+		ck_assert(!seen[event.ident]);
+		seen[event.ident] = true;
+	}
+	no_event(kq);
+	EV_SET64(&wide, m - 1, EVFILT_USER, EV_ADD, NOTE_TRIGGER, 0, 0, 7, 8);
+	ck_assert_int_eq(kevent64(kq, &wide, 1, &wide, 1, 0, NULL), 1);
+	ck_assert_uint_eq(wide.ident, m - 1);
+	ck_assert_uint_eq(wide.ext[0], 7);
+	ck_assert_uint_eq(wide.ext[1], 8);
+	close(kq);
+}
+END_TEST
+
 HARNESS_MAIN("scarce",
     scarce__memory,
+    scarce__memory_that_grows,
     scarce__every_descriptor_may_be_missing,
     scarce__waiting_needs_no_descriptor)

@@ -324,6 +324,7 @@ START_TEST(inherit__posix_spawn_keeps_the_mask)
 {
 	char sh[] = "sh", option[] = "-c", script[] = "kill -USR2 $$; exit 3";
 	char *const args[] = { sh, option, script, NULL };
+	posix_spawnattr_t attr;
 	sigset_t mask;
 	int status;
 	pid_t pid;
@@ -339,6 +340,15 @@ START_TEST(inherit__posix_spawn_keeps_the_mask)
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert(WIFEXITED(status));
 	ck_assert_int_eq(WEXITSTATUS(status), 3);
+	/* Unless it is given another. */
+	sigdelset(&mask, SIGUSR2);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setsigmask(&attr, &mask);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
+	ck_assert_int_eq(posix_spawn(&pid, "/bin/sh", NULL, &attr, args, environ), 0);
+	posix_spawnattr_destroy(&attr);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, SIGUSR2);
 	end();
 }
 END_TEST

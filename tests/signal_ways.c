@@ -198,6 +198,8 @@ START_TEST(ways__hold_and_release)
 	ck_assert_int_eq(sigrelse(SIGWINCH), 0);
 	ck_assert_int_eq(handled, 1);
 	no_event(kq);
+	ck_assert_int_eq(sigignore(SIGKILL), -1);
+	ck_assert_int_eq(errno, EINVAL);
 	ck_assert_int_eq(sigignore(SIGWINCH), 0);
 	raise(SIGWINCH);
 	ck_assert_int_eq(handled, 1);

@@ -11,6 +11,7 @@
  */
 #if KQ_INTERPOSE && KQ_INTERPOSE_STREAMS
 
+#include "../asan.h"
 #include "../mem.h"
 #include "../source/aio.h"
 #include "aio_beneath.h"
@@ -139,8 +140,7 @@ start(const struct aio_libc *libc, enum aio_op op, struct aiocb *cb)
 static struct aiocb *
 passes(enum aio_op op, struct aiocb *cb)
 {
-	if (cb != NULL)
-		aio_passes(op, cb->aio_fildes);
+	aio_passes(op, cb->aio_fildes);
 	return cb;
 }
 
@@ -220,9 +220,11 @@ aio_cancel(int fd, struct aiocb *cb)
 	return result;
 }
 
+/* Also of a thread that is cancelled. */
 static void
 free_list(void *list)
 {
+	ASAN_LEFT_FRAMES();
 	mem_free(list);
 }
 

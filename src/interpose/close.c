@@ -162,9 +162,8 @@ static struct fdentry *
 shutdown_entry(int fd)
 {
 	bool noted = fdtable_find(fd) != NULL || syscall(SYS_fcntl, fd, F_GETFD) != -1;
-	struct fdentry *entry = noted ? fdtable_get(fd) : NULL;
 
-	return fdtable_hidden(fd) ? NULL : entry;
+	return noted ? fdtable_get(fd) : NULL;
 }
 
 /*
@@ -178,6 +177,10 @@ shutdown(int fd, int how)
 	uint32_t before = FDTABLE_SHUT;
 	int result;
 
+	if (fdtable_hidden(fd)) {
+		errno = EBADF;
+		return -1;
+	}
 	if (how == SHUT_WR || how == SHUT_RDWR)
 		entry = shutdown_entry(fd);
 	if (entry != NULL)

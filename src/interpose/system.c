@@ -9,6 +9,7 @@
 #if KQ_INTERPOSE
 
 #include "next.h"
+#include "../asan.h"
 #include "../lock.h"
 #include "../source/disposition.h"
 
@@ -104,6 +105,7 @@ system_cancelled(void *arg)
 {
 	const pid_t *pid = arg;
 
+	ASAN_LEFT_FRAMES();
 	kill(*pid, SIGKILL);
 	while (waitpid(*pid, NULL, 0) == -1 && errno == EINTR)
 		;

@@ -89,7 +89,11 @@ extern _Thread_local struct disposition_ran disposition_ran;
 /* As for sigaction_fork_child(). */
 void	disposition_fork_child(void);
 
-/* The next definition of sigaction() after our wrapper: interpose/sigaction.c. */
+/* The next definition of sigaction() after our wrapper, if there is one: interpose/sigaction.c. */
+#if KQ_INTERPOSE
 int	sigaction_next(int signo, const struct sigaction *act, struct sigaction *old);
+#else
+#define sigaction_next	sigaction
+#endif
 
 #endif
