@@ -89,17 +89,23 @@ opened(void)
 static void
 first_without_memory(void)
 {
+	enum { MOST = 450 };
 	struct rlimit limit, low;
-	int kq, error;
+	int kq, error, first = -1;
 
 	CHILD_CHECK(getrlimit(RLIMIT_AS, &limit) == 0);
 	low = limit;
 	low.rlim_cur = 1;
 	CHILD_CHECK(setrlimit(RLIMIT_AS, &low) == 0);
-	kq = kqueue();
+	/* The first may do with what a process has from its beginning; the last cannot. */
+	for (int n = 0; (kq = kqueue()) >= 0 && n < MOST; n++)
+		if (first == -1)
+			first = kq;
 	error = errno;
 	CHILD_CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
 	CHILD_CHECK(kq == -1 && error == ENOMEM);
+	if (first >= 0)
+		works(first);
 	CHILD_CHECK((kq = kqueue()) >= 0);
 	works(kq);
 	close(kq);
