@@ -23,6 +23,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* A leak checker is to look here, too: udata may be all that leads to the program's memory. */
 #pragma weak __lsan_register_root_region
@@ -42,10 +43,9 @@ static_assert(sizeof(struct region) + sizeof(struct block) <= 64, "a region's fi
 
 #define MEM_LINE	((size_t)64)		/* of a cache: where larger blocks' room begins */
 #define MEM_ALIGNED	((size_t)1024)		/* from here on */
-#define MEM_PAGE	((size_t)4096)		/* or less than a page: only a hint */
 #define MEM_REGION	((size_t)1 << 18)
 #define MEM_LARGE	(MEM_REGION / 4)	/* has a region of its own */
-#define MEM_RETURNED	(MEM_PAGE * 4)		/* is worth a system call when it is freed */
+#define MEM_RETURNED	((size_t)1 << 14)	/* is worth a system call when it is freed */
 #define MEM_CLASSES	((sizeof(size_t) * 8 - 8) * 4)
 
 static struct lock mem_lock;
@@ -216,15 +216,20 @@ mem_grow(void *p, size_t count, size_t size)
 	return b + 1;
 }
 
-/* The whole pages from one place to another go back to the system at once. */
+/*
+ * The whole pages from one place to another go back to the system at once.  Of one that is not
+ * whole the kernel would take the rest, too.
+ */
 static void
 mem_empty(const char *from, const char *end)
 {
-	uintptr_t first = ((uintptr_t)from + MEM_PAGE - 1) & ~(MEM_PAGE - 1);
-	uintptr_t last = (uintptr_t)end & ~(MEM_PAGE - 1);
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t first = ((uintptr_t)from + page - 1) & ~(page - 1);
+	uintptr_t last = (uintptr_t)end & ~(page - 1);
 	int saved = errno;
 
-	madvise((void *)first, last - first, MADV_DONTNEED);
+	if (first < last)
+		madvise((void *)first, last - first, MADV_DONTNEED);
 	errno = saved;
 }
 
