@@ -118,8 +118,10 @@ bell_settle(struct kqueue *kq)
 	if (ready && kq->kq_bell == BELL_EDGE) {
 		/* Another thread's ring may be still to come, and this call is not to return before one has. */
 		ring = kq->kq_news && atomic_load(&kq->kq_ringing) != 0;
+		kq->kq_rung_twice |= ring;
 	} else if (ready && kq->kq_bell == BELL_OFF && !counted) {
 		kq->kq_bell = BELL_EDGE;
+		kq->kq_rung_twice = false;
 		ring = true;
 	} else if (ready && kq->kq_bell == BELL_LEVEL) {
 		if (counted && kq->kq_news)
@@ -128,7 +130,8 @@ bell_settle(struct kqueue *kq)
 		bell_change(kq, EPOLLIN);
 		kq->kq_bell = BELL_LEVEL;
 	} else if (kq->kq_bell != BELL_OFF) {
-		if (kq->kq_bell != BELL_SPENT)
+		/* Of two rings for one edge, only one may have been reported yet. */
+		if (kq->kq_bell != BELL_SPENT || kq->kq_rung_twice)
 			bell_change(kq, 0);
 		kq->kq_bell = BELL_OFF;
 	}
@@ -152,8 +155,11 @@ bell_ring(struct kqueue *kq)
 	if (atomic_fetch_sub(&kq->kq_ringing, 1) != 1 || !atomic_load(&kq->kq_overtaken))
 		return;
 	lock_take(&kq->kq_lock);
-	if (atomic_load(&kq->kq_ringing) == 0 && atomic_exchange(&kq->kq_overtaken, false) &&
-	    kq->kq_bell != BELL_EDGE)
-		bell_arm(kq, kq->kq_bell == BELL_LEVEL ? EPOLLIN : 0);
+	if (atomic_load(&kq->kq_ringing) == 0 && atomic_exchange(&kq->kq_overtaken, false)) {
+		if (kq->kq_bell == BELL_EDGE)
+			kq->kq_rung_twice = true;
+		else
+			bell_arm(kq, kq->kq_bell == BELL_LEVEL ? EPOLLIN : 0);
+	}
 	lock_drop(&kq->kq_lock);
 }

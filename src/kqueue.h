@@ -68,6 +68,7 @@ struct kqueue {
 	_Atomic uint32_t kq_numbers;	/* (a) how many numbers lead here */
 	_Atomic uint32_t kq_ringing;	/* (a) threads that are in bell_ring(), or about to be ... */
 	_Atomic bool	kq_overtaken;	/* (a) ... and may have undone what another has done to it */
+	bool		kq_rung_twice;	/* (k) or are to ring after another did, for what that has told */
 	struct knote_list kq_ready;	/* (k) */
 	struct knote_list kq_look;	/* (k) files to look at in every call */
 	struct knote_pool kq_pool;	/* (k) */

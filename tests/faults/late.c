@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A thread that has made something ready rings the queue's bell without the queue's lock.  Here it is held up
+ * just before, while others use the queue: whatever they do, the queue must be readable in the end
+ * if there is an event, and not else, and nobody sleeps on.
+ */
+#include "../harness.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+long	__real_syscall(long number, ...);
+long	__wrap_syscall(long number, ...);
+
+static _Thread_local bool held_up;
+static sem_t arrived, go;
+static pthread_t thread;
+static int kq;
+
+long
+__wrap_syscall(long number, ...)
+{
+	long arg[6];
+	va_list ap;
+
+	va_start(ap, number);
+	for (int i = 0; i < 6; i++)
+		arg[i] = va_arg(ap, long);
+	va_end(ap);
+	if (held_up && number == SYS_epoll_ctl) {
+		held_up = false;
+		sem_post(&arrived);
+		while (sem_wait(&go) == -1)
+			;
+	}
+	return __real_syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+}
+
+static void
+trigger(uintptr_t ident)
+{
+	ck_assert_int_eq(change(kq, ident, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), 0);
+}
+
+static void *
+trigger_late(void *unused)
+{
+	held_up = true;
+	trigger(1);
+	held_up = false;
+	return unused;
+}
+
+/* Ident 1 is triggered, and whoever did it is about to ring. */
+static void
+begin(unsigned short flags)
+{
+	sem_init(&arrived, 0, 0);
+	sem_init(&go, 0, 0);
+	kq = queue();
+	for (uintptr_t ident = 1; ident <= 3; ident++)
+		ck_assert_int_eq(change(kq, ident, EVFILT_USER, EV_ADD | flags, 0, 0, NULL), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, trigger_late, NULL), 0);
+	while (sem_wait(&arrived) == -1)
+		;
+}
+
+/* Now it does. */
+static void
+ring(void)
+{
+	sem_post(&go);
+	pthread_join(thread, NULL);
+}
+
+static void
+end(void)
+{
+	ck_assert(!readable(kq, 0));
+	no_event(kq);
+	ck_assert(!readable(kq, 0));
+	close(kq);
+}
+
+START_TEST(late__ring_of_what_was_collected_is_not_heard)
+{
+	begin(EV_CLEAR);
+	event_of(kq, 1, EVFILT_USER);
+	ck_assert(!readable(kq, 0));
+	ring();
+	end();
+}
+END_TEST
+
+START_TEST(late__ring_behind_another_is_not_heard)
+{
+	struct kevent events[4];
+
+	begin(EV_CLEAR);
+	trigger(2);
+	ck_assert(readable(kq, 0));
+	ck_assert_int_eq(collect(kq, events, 4, 0), 2);
+	ck_assert(!readable(kq, 0));
+	ring();
+	end();
+}
+END_TEST
+
+START_TEST(late__ring_behind_two_others_is_not_heard)
+{
+	struct kevent events[4];
+
+	begin(EV_CLEAR);
+	ck_assert_int_eq(collect(kq, events, 4, 0), 1);
+	trigger(2);
+	ck_assert_int_eq(collect(kq, events, 4, 0), 1);
+	trigger(3);
+	trigger(2);
+	ck_assert_int_eq(collect(kq, events, 4, 0), 2);
+	ring();
+	end();
+}
+END_TEST
+
+START_TEST(late__ring_does_not_end_another)
+{
+	begin(EV_CLEAR);
+	event_of(kq, 1, EVFILT_USER);
+	trigger(2);
+	ck_assert(readable(kq, 0));
+	ring();
+	ck_assert(readable(kq, 0));
+	event_of(kq, 2, EVFILT_USER);
+	end();
+}
+END_TEST
+
+START_TEST(late__ring_leaves_a_level)
+{
+	begin(EV_CLEAR);
+	trigger(2);
+	trigger(3);
+	for (int left = 3; left > 0; left--) {
+		struct kevent event;
+
+		ck_assert(readable(kq, 0));
+		ck_assert_int_eq(collect(kq, &event, 1, 0), 1);
+		if (left == 3)
+			ring();
+	}
+	end();
+}
+END_TEST
+
+START_TEST(late__ring_is_not_waited_for)
+{
+	struct waiter waiter;
+
+	begin(EV_CLEAR);
+	event_of(kq, 1, EVFILT_USER);
+	waiter_start(&waiter, kq, 10000);
+	trigger(2);
+	waiter_join(&waiter);
+	ck_assert_int_eq(waiter.count, 1);
+	ck_assert_uint_eq(waiter.event.ident, 2);
+	ring();
+	end();
+}
+END_TEST
+
+START_TEST(late__ring_wakes_who_waits)
+{
+	struct waiter waiter;
+
+	begin(EV_CLEAR);
+	waiter_start(&waiter, kq, 10000);
+	ring();
+	waiter_join(&waiter);
+	ck_assert_int_eq(waiter.count, 1);
+	end();
+}
+END_TEST
+
+START_TEST(late__ring_at_a_closed_queue_is_nothing)
+{
+	struct waiter waiter;
+	int before;
+
+	begin(0);
+	ck_assert_int_eq(change(kq, 1, EVFILT_USER, EV_DISABLE, 0, 0, NULL), 0);
+	before = open_descriptors();
+	waiter_start(&waiter, kq, 10000);
+	close(kq);
+	waiter_join(&waiter);
+	ck_assert_int_eq(waiter.count, -1);
+	ck_assert_int_eq(waiter.error, EBADF);
+	ring();
+	ck_assert_int_lt(open_descriptors(), before);
+}
+END_TEST
+
+START_TEST(late__ring_of_a_nested_queue_is_counted_right)
+{
+	int outer = queue();
+	struct kevent event;
+
+	begin(EV_CLEAR);
+	ck_assert_int_eq(change(outer, (uintptr_t)kq, EVFILT_READ, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+	trigger(2);
+	event = event_of(outer, (uintptr_t)kq, EVFILT_READ);
+	ck_assert_int_eq(event.data, 2);
+	ring();
+	ck_assert(readable(kq, 0));
+	event_of(kq, 1, EVFILT_USER);
+	event_of(kq, 2, EVFILT_USER);
+	no_event(outer);
+	end();
+	close(outer);
+}
+END_TEST
+
+HARNESS_MAIN("late",
+    late__ring_of_what_was_collected_is_not_heard,
+    late__ring_behind_another_is_not_heard,
+    late__ring_behind_two_others_is_not_heard,
+    late__ring_does_not_end_another,
+    late__ring_leaves_a_level,
+    late__ring_is_not_waited_for,
+    late__ring_wakes_who_waits,
+    late__ring_at_a_closed_queue_is_nothing,
+    late__ring_of_a_nested_queue_is_counted_right)
