@@ -12,16 +12,18 @@ bell_tag(const struct kqueue *kq)
 	return SOURCE_TAG(SOURCE_BELL, 0) | (uint64_t)kq->kq_id << 32;
 }
 
+/* The program may take the number of either meanwhile, which moves it: then it is done once more. */
 static inline void
 bell_set_inline(struct kqueue *kq, uint32_t events)
 {
 	struct epoll_event item = { .events = events, .data.u64 = bell_tag(kq) };
-	int saved = errno, bell;
+	int saved = errno, ep, bell;
 
 	do {
+		ep = kq->kq_ep;
 		bell = pool_eventfd;
-		hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_MOD, bell, &item);
-	} while (bell != pool_eventfd);
+		hidden_epoll_ctl(ep, EPOLL_CTL_MOD, bell, &item);
+	} while (bell != pool_eventfd || ep != kq->kq_ep);
 	errno = saved;
 }
 

@@ -4,7 +4,7 @@
  * just before, while others use the queue: whatever they do, the queue must be readable in the end
  * if there is an event, and not else, and nobody sleeps on.
  */
-#include "../harness.h"
+#include "../numbers.h"
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -54,18 +54,26 @@ trigger_late(void *unused)
 	return unused;
 }
 
-/* Ident 1 is triggered, and whoever did it is about to ring. */
+/* Ident 1 is triggered, and whoever did it is about to ring.  Somebody may have been waiting before. */
 static void
-begin(unsigned short flags)
+begin_waiting(unsigned short flags, struct waiter *waiter)
 {
 	sem_init(&arrived, 0, 0);
 	sem_init(&go, 0, 0);
 	kq = queue();
 	for (uintptr_t ident = 1; ident <= 3; ident++)
 		ck_assert_int_eq(change(kq, ident, EVFILT_USER, EV_ADD | flags, 0, 0, NULL), 0);
+	if (waiter != NULL)
+		waiter_start(waiter, kq, 10000);
 	ck_assert_int_eq(pthread_create(&thread, NULL, trigger_late, NULL), 0);
 	while (sem_wait(&arrived) == -1)
 		;
+}
+
+static void
+begin(unsigned short flags)
+{
+	begin_waiting(flags, NULL);
 }
 
 /* Now it does. */
@@ -175,8 +183,7 @@ START_TEST(late__ring_wakes_who_waits)
 {
 	struct waiter waiter;
 
-	begin(EV_CLEAR);
-	waiter_start(&waiter, kq, 10000);
+	begin_waiting(EV_CLEAR, &waiter);
 	ring();
 	waiter_join(&waiter);
 	ck_assert_int_eq(waiter.count, 1);
@@ -199,6 +206,34 @@ START_TEST(late__ring_at_a_closed_queue_is_nothing)
 	ck_assert_int_eq(waiter.error, EBADF);
 	ring();
 	ck_assert_int_lt(open_descriptors(), before);
+}
+END_TEST
+
+/* The number of the library's own that leads to kq's epoll. */
+static int
+own_number(void)
+{
+	for (int fd = 256; fd < 65536; fd++)
+		if (fd != kq && strcmp(kind_of(fd), "anon_inode:[eventpoll]") == 0)
+			return fd;
+	ck_abort_msg("the queue has no number of its own");
+}
+
+START_TEST(late__ring_finds_a_queue_that_has_moved)
+{
+	struct waiter waiter;
+	int fds[2], own;
+
+	pair(PAIR_PIPE, fds);
+	begin_waiting(EV_CLEAR, &waiter);
+	own = own_number();
+	ck_assert_int_eq(dup2(fds[0], own), own);
+	ring();
+	waiter_join(&waiter);
+	ck_assert_int_eq(waiter.count, 1);
+	end();
+	close(own);
+	close_pair(fds);
 }
 END_TEST
 
@@ -231,4 +266,5 @@ HARNESS_MAIN("late",
     late__ring_is_not_waited_for,
     late__ring_wakes_who_waits,
     late__ring_at_a_closed_queue_is_nothing,
+    late__ring_finds_a_queue_that_has_moved,
     late__ring_of_a_nested_queue_is_counted_right)
