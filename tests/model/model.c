@@ -68,6 +68,23 @@ model_post_queues(struct model *m)
 			post_one(m, &m->m_file[i], EVFILT_READ, MAY);
 }
 
+void
+model_tell_queues(struct model *m)
+{
+	enum certainty now;
+
+	for (int i = 0; i < m->m_files; i++) {
+		struct file *f = &m->m_file[i];
+
+		if (f->f_kind != QUEUE || f->f_refs == 0)
+			continue;
+		now = model_readable(m, f);
+		if (now == MUST && f->f_readable == NO)
+			post_one(m, f, EVFILT_READ, MUST);
+		f->f_readable = now;
+	}
+}
+
 /* News for those who watch any descriptor of a file, and for those who watch their queues. */
 static void
 post(struct model *m, const struct file *f, short filter, enum certainty sure)

@@ -331,6 +331,7 @@ run(const struct op *ops, size_t n, struct outcome *o, FILE *c)
 		bool waited = w.w_waits;
 
 		step(&w, (enum code)(ops[i].o_code % OP_CODES), ops[i].o_arg);
+		model_tell_queues(&w.w_model);
 		if (waited && !w.w_failed)
 			compare_woken(&w);
 		compare_readable(&w);
