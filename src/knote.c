@@ -6,6 +6,7 @@
 #include "filter.h"
 #include "kqueue.h"
 #include "registry.h"
+#include "source/watch_item.h"
 
 #include <fcntl.h>
 
@@ -349,6 +350,14 @@ knote_reported(struct kqueue *kq, const struct knote *kn)
 	    watch_at(&kq->kq_watches, (uint32_t)kn->kn_ident)->w_call == kq->kq_call;
 }
 
+void
+knote_relapse(struct kqueue *kq, struct knote *kn)
+{
+	knote_deactivate(kq, kn);
+	if (knote_polled(filter_of(kn), kn) && !watch_shared(kq, kn))
+		watch_update(kq, (int)kn->kn_ident, (watch_want(kn) & WATCH_ONESHOT) != 0 ? kn : NULL);
+}
+
 /* One of the ready list; *slot becomes the next. */
 static inline void
 knote_take(struct kqueue *kq, uint32_t *slot, struct eventlist *out)
@@ -359,7 +368,7 @@ knote_take(struct kqueue *kq, uint32_t *slot, struct eventlist *out)
 	if (knote_closed_unseen(kn))
 		knote_remove(kq, kn);
 	else if (!knote_deliver(kq, kn, 0, out))
-		knote_deactivate(kq, kn);
+		knote_relapse(kq, kn);
 	/* Still there (a freed one has no filter) and ready: the others have their turn in the next call. */
 	else if (kn->kn_filter != 0 && (kn->kn_status & KN_QUEUED) != 0 && kn->kn_after != 0) {
 		knote_list_remove(&kq->kq_pool, &kq->kq_ready, kn);

@@ -128,6 +128,9 @@ void	knote_note(struct kqueue *kq, struct knote *kn, uint32_t hint);
 /* What had happened is void: it is ready no longer. */
 void	knote_deactivate(struct kqueue *kq, struct knote *kn);
 
+/* It was ready and is found not to be: epoll, which may have told of it once only, is to tell again. */
+void	knote_relapse(struct kqueue *kq, struct knote *kn);
+
 /*
  * If kn's condition holds, appends its event to out, does what its flags say
  * (EV_ONESHOT removes it) and returns true.  revents: what epoll said of its
