@@ -3,18 +3,25 @@
 #include "run.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 int	LLVMFuzzerInitialize(int *argc, char ***argv);
 int	LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 static char dir[] = "/tmp/kq-fuzz.XXXXXX";
 
+static void
+remove_dir(void)
+{
+	rmdir(dir);
+}
+
 int
 LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	(void)argc;
 	(void)argv;
-	if (mkdtemp(dir) == NULL)
+	if (mkdtemp(dir) == NULL || atexit(remove_dir) != 0)
 		abort();
 	run_init(dir);
 	return 0;

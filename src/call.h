@@ -74,7 +74,6 @@ struct call {
 	bool		more;		/* epoll gave all that was asked for: it may have more */
 	unsigned	fruitless;	/* how often reports came to nothing */
 	int64_t		nap;		/* how long not to ask epoll, in nanoseconds */
-	struct knote_list done;		/* ready, and delivered by this call */
 	bool		guarded;	/* all signals are blocked ... */
 	sigset_t	mask;		/* ... that are not blocked here */
 	struct epoll_event stack[KEVENT_STACK];
@@ -90,7 +89,6 @@ kevent_begin(struct call *call, bool errors_only)
 	call->kept = 0;
 	call->fruitless = 0;
 	call->nap = 0;
-	call->done = (struct knote_list){ 0, 0 };
 	call->guarded = false;
 }
 

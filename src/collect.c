@@ -80,15 +80,23 @@ kevent_report_all(struct call *call, unsigned lane, int ep, int n)
  * What our own sources made ready, or epoll for knotes that share an item: one
  * with EV_CLEAR is told once of all that epoll has to report until now.
  */
-static void
-kevent_collect_ready(struct call *call)
+static inline int
+kevent_room_for_ready(struct call *call)
 {
 	struct kqueue *kq = call->kq;
 	int room = eventlist_left(&call->out);
 
 	if (kq->kq_edges && kq->kq_ready.kl_first != 0 && room > 0)
 		kqueue_drain(kq);
-	knote_collect(kq, &call->out, room, &call->done);
+	return room;
+}
+
+static void
+kevent_collect_ready(struct call *call)
+{
+	int room = kevent_room_for_ready(call);
+
+	knote_collect(call->kq, &call->out, room);
 }
 
 /* n reports of epoll, and those of the lanes they tell of. */
@@ -128,6 +136,17 @@ kevent_collect_more(struct call *call, bool keep)
 	}
 }
 
+static void
+kevent_collect_late(struct call *call)
+{
+	uint32_t last = call->kq->kq_ready.kl_last;
+	int room;
+
+	kevent_collect_more(call, false);
+	room = kevent_room_for_ready(call);
+	knote_collect_late(call->kq, &call->out, room, last);
+}
+
 /* Whether n reports of epoll are at most the bell. */
 static inline bool
 kevent_only_bell(const struct call *call, int n)
@@ -150,7 +169,6 @@ kevent_collect_own(struct call *call, int n)
 	if (n == 1)
 		kqueue_report(kq, call->items[0].data.u64);
 	kevent_collect_ready(call);
-	knote_list_append(&kq->kq_pool, &kq->kq_ready, &call->done);
 	return call->out.el_count > 0;
 }
 
@@ -162,25 +180,14 @@ kevent_collect_own(struct call *call, int n)
 void
 kevent_collect_rest(struct call *call, int n)
 {
-	struct kqueue *kq = call->kq;
-	int before;
-
 	if (call->first == 0 && kevent_collect_own(call, n))
 		return;
 	kevent_collect_round(call, n);
 	kevent_collect_more(call, true);
 	call->kept = 0;
-	before = call->out.el_count;
 	kevent_collect_ready(call);
-	if (call->more) {
-		bool none = call->out.el_count == before;
-
-		kevent_collect_more(call, false);
-		/* None of these can come a second time. */
-		if (none)
-			kevent_collect_ready(call);
-	}
-	knote_list_append(&kq->kq_pool, &kq->kq_ready, &call->done);
+	if (call->more)
+		kevent_collect_late(call);
 }
 
 void
@@ -207,8 +214,8 @@ kevent_collect_again(struct call *call, int n)
 
 /*
  * Up to half of the room is kept for what our own sources made ready, the rest
- * is for descriptors.  The ready list comes last, and once: what is ready again
- * as soon as it was delivered must not come twice in a call.
+ * is for descriptors.  The ready list comes last; if that left room which epoll
+ * had something for, what is new in it comes, too.
  *
  * With room for one event they take turns: of each, while both have some, else
  * epoll is asked every fourth time, since that costs more than to silence the bell.

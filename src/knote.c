@@ -6,6 +6,7 @@
 #include "filter.h"
 #include "kqueue.h"
 #include "registry.h"
+#include "source/watch_item.h"
 
 #include <fcntl.h>
 
@@ -319,27 +320,96 @@ knote_closed_unseen(const struct knote *kn)
 	    filter_of(kn)->fo_fd && fcntl((int)kn->kn_ident, F_GETFD) == -1;
 }
 
-void
-knote_collect(struct kqueue *kq, struct eventlist *out, int n, struct knote_list *done)
-{
-	int end = out->el_count + n;
-	struct knote *kn;
+/* Whether out has the knote's event.  So many knotes and entries at the most are compared in a call. */
+#define KNOTE_COMPARISONS	65536
 
-	while (out->el_count < end && kq->kq_ready.kl_first != 0) {
-		kn = knote_at(&kq->kq_pool, kq->kq_ready.kl_first);
-		if (knote_closed_unseen(kn)) {
-			knote_remove(kq, kn);
-			continue;
-		}
-		if (!knote_deliver(kq, kn, 0, out)) {
-			knote_deactivate(kq, kn);
-			continue;
-		}
-		/* Still there (a freed one has no filter) and ready: for the next call. */
-		if (kn->kn_filter != 0 && (kn->kn_status & KN_QUEUED) != 0) {
-			knote_list_remove(&kq->kq_pool, &kq->kq_ready, kn);
-			knote_list_add(&kq->kq_pool, done, kn);
-		}
+static bool
+knote_is_in(const struct knote *kn, const struct eventlist *out, int *comparisons)
+{
+	struct kevent event;
+	struct ext ext;
+
+	if (out->el_count > *comparisons)
+		return true;
+	*comparisons -= out->el_count;
+	for (int i = 0; i < out->el_count; i++) {
+		eventlist_get(out, i, &event, &ext);
+		if (event.ident == kn->kn_ident && event.filter == -kn->kn_filter &&
+		    ((event.flags ^ kn->kn_flags) & EV_UDATA_SPECIFIC) == 0 &&
+		    ((event.flags & EV_UDATA_SPECIFIC) == 0 || event.udata == kn->kn_udata))
+			return true;
+	}
+	return false;
+}
+
+/* Whether its item may have had it delivered in this call already: what came since waits for the next. */
+static bool
+knote_reported(struct kqueue *kq, const struct knote *kn)
+{
+	return knote_polled(filter_of(kn), kn) && !watch_shared(kq, kn) &&
+	    watch_at(&kq->kq_watches, (uint32_t)kn->kn_ident)->w_call == kq->kq_call;
+}
+
+void
+knote_relapse(struct kqueue *kq, struct knote *kn)
+{
+	knote_deactivate(kq, kn);
+	if (knote_polled(filter_of(kn), kn) && !watch_shared(kq, kn))
+		watch_update(kq, (int)kn->kn_ident, (watch_want(kn) & WATCH_ONESHOT) != 0 ? kn : NULL);
+}
+
+/* One of the ready list; *slot becomes the next. */
+static inline void
+knote_take(struct kqueue *kq, uint32_t *slot, struct eventlist *out)
+{
+	struct knote *kn = knote_at(&kq->kq_pool, *slot);
+
+	*slot = kn->kn_after;
+	if (knote_closed_unseen(kn))
+		knote_remove(kq, kn);
+	else if (!knote_deliver(kq, kn, 0, out))
+		knote_relapse(kq, kn);
+	/* Still there (a freed one has no filter) and ready: the others have their turn in the next call. */
+	else if (kn->kn_filter != 0 && (kn->kn_status & KN_QUEUED) != 0 && kn->kn_after != 0) {
+		knote_list_remove(&kq->kq_pool, &kq->kq_ready, kn);
+		knote_list_add(&kq->kq_pool, &kq->kq_ready, kn);
+	}
+}
+
+void
+knote_collect(struct kqueue *kq, struct eventlist *out, int n)
+{
+	uint32_t slot = kq->kq_ready.kl_first, until = kq->kq_ready.kl_last, now;
+	int end = out->el_count + n, comparisons = KNOTE_COMPARISONS;
+	bool reports = out->el_count > 0;
+
+	for (now = 0; now != until && out->el_count < end;) {
+		struct knote *kn = knote_at(&kq->kq_pool, now = slot);
+
+		if (reports && knote_reported(kq, kn) && knote_is_in(kn, out, &comparisons))
+			slot = kn->kn_after;
+		else
+			knote_take(kq, &slot, out);
+	}
+}
+
+void
+knote_collect_late(struct kqueue *kq, struct eventlist *out, int n, uint32_t last)
+{
+	int end = out->el_count + n, comparisons = KNOTE_COMPARISONS;
+	uint32_t slot = kq->kq_ready.kl_last, first = 0, now, until = slot;
+
+	for (; slot != 0 && slot != last; slot = knote_at(&kq->kq_pool, slot)->kn_before)
+		first = slot;
+	if (first == 0)
+		return;
+	for (slot = first, now = 0; now != until && out->el_count < end;) {
+		struct knote *kn = knote_at(&kq->kq_pool, now = slot);
+
+		if (knote_is_in(kn, out, &comparisons))
+			slot = kn->kn_after;
+		else
+			knote_take(kq, &slot, out);
 	}
 }
 

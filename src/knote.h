@@ -112,21 +112,6 @@ knote_list_remove(const struct knote_pool *pool, struct knote_list *list, struct
 		list->kl_last = kn->kn_before;
 }
 
-/* Moves all of more to the end of list. */
-static inline void
-knote_list_append(const struct knote_pool *pool, struct knote_list *list, struct knote_list *more)
-{
-	if (more->kl_first == 0)
-		return;
-	knote_at(pool, more->kl_first)->kn_before = list->kl_last;
-	if (list->kl_last != 0)
-		knote_at(pool, list->kl_last)->kn_after = more->kl_first;
-	else
-		list->kl_first = more->kl_first;
-	list->kl_last = more->kl_last;
-	*more = (struct knote_list){ 0, 0 };
-}
-
 /*
  * One change of a changelist: 0 or -errno.  ext: of kevent64(), else NULL.
  * KNOTE_ANSWERED: *kev is now an entry that answers it.
@@ -143,6 +128,9 @@ void	knote_note(struct kqueue *kq, struct knote *kn, uint32_t hint);
 /* What had happened is void: it is ready no longer. */
 void	knote_deactivate(struct kqueue *kq, struct knote *kn);
 
+/* It was ready and is found not to be: epoll, which may have told of it once only, is to tell again. */
+void	knote_relapse(struct kqueue *kq, struct knote *kn);
+
 /*
  * If kn's condition holds, appends its event to out, does what its flags say
  * (EV_ONESHOT removes it) and returns true.  revents: what epoll said of its
@@ -153,9 +141,12 @@ bool	knote_deliver(struct kqueue *kq, struct knote *kn, uint32_t revents,
 
 /*
  * Takes up to n events from the ready list, as many as out has room for.  What
- * stays ready is moved to done, so that no knote comes twice in a call.
+ * stays ready is moved to its end, so that no knote comes twice in a call.
  */
-void	knote_collect(struct kqueue *kq, struct eventlist *out, int n, struct knote_list *done);
+void	knote_collect(struct kqueue *kq, struct eventlist *out, int n);
+
+/* The same for what has come into it since; last: the last of it then.  What is in out already waits. */
+void	knote_collect_late(struct kqueue *kq, struct eventlist *out, int n, uint32_t last);
 
 /* Looks at the files whose state no source tells. */
 void	knote_look_all(struct kqueue *kq);

@@ -449,7 +449,7 @@ count_ready(struct kqueue *kq)
 		if ((kn->kn_status & KN_FORCED) != 0 || filter_of(kn)->fo_event(kq, kn, 0, &scratch))
 			count++;
 		else
-			knote_deactivate(kq, kn);
+			knote_relapse(kq, kn);
 	}
 	return count;
 }

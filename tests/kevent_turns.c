@@ -518,10 +518,102 @@ START_TEST(kevent_turns__a_file_that_was_read_leaves_room_for_others)
 }
 END_TEST
 
+static int
+empty_file(const char *name)
+{
+	char path[300];
+	int file;
+
+	snprintf(path, sizeof(path), "%s/%s", scratch_dir(), name);
+	ck_assert_int_ge(file = open(path, O_RDWR | O_CREAT, 0600), 0);
+	return file;
+}
+
+/* What a source tells of only when the room that was kept in vain is given away, comes in the same call. */
+START_TEST(kevent_turns__what_is_told_late_comes_in_the_same_call)
+{
+	int kq = queue(), fds[2], file = empty_file("f");
+	struct kevent events[3];
+
+	pair(PAIR_UNIX, fds);
+	add(kq, (uintptr_t)file, EVFILT_READ, 0);
+	add(kq, (uintptr_t)fds[0], EVFILT_WRITE, 0);
+	ck_assert_int_eq(change(kq, (uintptr_t)file, EVFILT_VNODE, EV_ADD, NOTE_WRITE, 0, NULL), 0);
+	add(kq, 1, EVFILT_USER, 0);
+	for (int i = 0; i < 10; i++) {
+		trigger(kq, 1);
+		put(file, 1);
+		ck_assert_int_eq(lseek(file, 0, SEEK_SET), 0);
+		add(kq, (uintptr_t)file, EVFILT_READ, 0);	/* which looks: it is ready ... */
+		get(file, (size_t)i + 1);			/* ... and is no longer */
+		ck_assert_int_eq(collect(kq, events, 3, 0), 3);
+	}
+	close_pair(fds);
+	close(file);
+	close(kq);
+}
+END_TEST
+
+/* But what was told before in the call does not, though its source tells of it again. */
+START_TEST(kevent_turns__what_is_told_late_does_not_come_twice)
+{
+	int kq = queue(), fds[2], file = empty_file("f"), other = empty_file("g");
+	struct kevent events[4];
+
+	pair(PAIR_UNIX, fds);
+	add(kq, (uintptr_t)file, EVFILT_READ, 0);
+	add(kq, (uintptr_t)other, EVFILT_READ, EV_CLEAR);
+	add(kq, (uintptr_t)fds[0], EVFILT_WRITE, 0);
+	for (int i = 0; i < 10; i++) {
+		put(file, 1);
+		put(other, 1);
+		ck_assert_int_eq(lseek(file, 0, SEEK_SET), 0);
+		ck_assert_int_eq(lseek(other, 0, SEEK_SET), 0);
+		add(kq, (uintptr_t)file, EVFILT_READ, 0);
+		add(kq, (uintptr_t)other, EVFILT_READ, 0);
+		get(file, (size_t)i + 1);
+		ck_assert_int_eq(collect(kq, events, 3, 0), 2);
+		ck_assert_int_eq(events[0].filter, EVFILT_WRITE);
+		ck_assert_int_eq(events[1].filter, EVFILT_READ);
+		ck_assert_int_eq(lseek(other, 0, SEEK_END), i + 1);
+	}
+	close_pair(fds);
+	close(file);
+	close(other);
+	close(kq);
+}
+END_TEST
+
+/* To count what is ready in a queue may ring its bell, which is news to the queue that watches it. */
+START_TEST(kevent_turns__a_queue_that_is_counted_comes_once_in_a_call)
+{
+	int kq = queue(), inner = queue(), outer = queue(), fds[2];
+	struct kevent events[6], kev;
+
+	pair(PAIR_UNIX, fds);
+	add(outer, (uintptr_t)kq, EVFILT_READ, 0);
+	ck_assert_int_eq(change(kq, 1, EVFILT_TIMER, EV_ADD, NOTE_ABSTIME, 0, NULL), 0);
+	add(kq, (uintptr_t)fds[0], EVFILT_WRITE, EV_CLEAR);
+	ck_assert_int_eq(change(kq, 2, EVFILT_USER, EV_ADD | EV_CLEAR, NOTE_TRIGGER, 0, NULL), 0);
+	add(inner, (uintptr_t)fds[1], EVFILT_WRITE, EV_CLEAR);
+	ck_assert_int_eq(collect(kq, events, 6, 0), 3);
+	EV_SET(&kev, (uintptr_t)inner, EVFILT_READ, EV_ADD | EV_CLEAR, 0, 0, NULL);
+	ck_assert_int_eq(kevent(kq, &kev, 1, events, 3, &(struct timespec){ .tv_sec = 0 }), 2);
+	ck_assert_uint_ne(events[0].ident, events[1].ident);
+	close_pair(fds);
+	close(outer);
+	close(inner);
+	close(kq);
+}
+END_TEST
+
 HARNESS_MAIN("kevent_turns",
     kevent_turns__no_room_is_kept_in_vain,
     kevent_turns__a_date_leaves_room_for_a_descriptor,
     kevent_turns__a_file_that_was_read_leaves_room_for_others,
+    kevent_turns__what_is_told_late_comes_in_the_same_call,
+    kevent_turns__what_is_told_late_does_not_come_twice,
+    kevent_turns__a_queue_that_is_counted_comes_once_in_a_call,
     kevent_turns__no_mix_of_filters_starves_one,
     kevent_turns__what_is_ready_again_at_once_comes_once_in_a_call,
     kevent_turns__each_registration_is_returned_once_a_call,

@@ -461,6 +461,32 @@ START_TEST(kqueue_poll__counted_clear_is_told_once)
 }
 END_TEST
 
+/* What epoll tells once, and was told when the queue was counted, is told again if it had passed meanwhile. */
+START_TEST(kqueue_poll__counted_dispatch_that_passed_is_told_again)
+{
+	static const unsigned short manners[] = { EV_DISPATCH, EV_ONESHOT, EV_CLEAR };
+
+	for (int i = 0; i < 6; i++) {
+		int outer = queue(), inner = queue(), fds[2];
+
+		pair(PAIR_PIPE, fds);
+		ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+		ck_assert_int_eq(change(inner, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | manners[i % 3], 0, 0, NULL), 0);
+		put(fds[1], 1);
+		event_of(outer, (uintptr_t)inner, EVFILT_READ);
+		get(fds[0], 1);
+		no_event(i < 3 ? outer : inner);
+		put(fds[1], 1);
+		ck_assert(readable(inner, 0));
+		ck_assert_int_eq(event_of(outer, (uintptr_t)inner, EVFILT_READ).data, 1);
+		ck_assert_int_eq(event_of(inner, (uintptr_t)fds[0], EVFILT_READ).data, 1);
+		close_pair(fds);
+		close(inner);
+		close(outer);
+	}
+}
+END_TEST
+
 START_TEST(kqueue_poll__other_filters_on_a_queue_are_einval)
 {
 	int inner = queue(), outer = queue();
@@ -540,6 +566,7 @@ HARNESS_MAIN("kqueue_poll",
     kqueue_poll__itself_and_cycles_are_einval,
     kqueue_poll__told_once_it_makes_no_cycle,
     kqueue_poll__counted_clear_is_told_once,
+    kqueue_poll__counted_dispatch_that_passed_is_told_again,
     kqueue_poll__other_filters_on_a_queue_are_einval,
     kqueue_poll__closing_the_inner_queue_removes_it_from_the_outer,
     kqueue_poll__closing_the_outer_queue_leaves_the_inner_alone,

@@ -445,8 +445,30 @@ START_TEST(vnode_notes__file_that_gets_its_first_name)
 }
 END_TEST
 
+/* A change of names is looked into again: what that look finds is not told a second time as something else. */
+START_TEST(vnode_notes__look_that_finds_a_link_before_it_is_told)
+{
+	begin();
+	for (int i = 0; i < 10; i++) {
+		open_it(O_RDWR | O_CREAT);
+		watch(NOTE_DELETE | NOTE_WRITE | NOTE_ATTRIB | NOTE_LINK | NOTE_RENAME);
+		ok(rename(path, path2));
+		ck_assert_uint_eq(told(), NOTE_RENAME);
+		no_event(kq);
+		ck_assert(readable(kq, 10000));		/* the look is due */
+		ok(link(path2, path));
+		ck_assert_uint_eq(told(), NOTE_LINK);
+		no_event(kq);
+		close(fd);
+		ok(unlink(path));
+	}
+	close(kq);
+}
+END_TEST
+
 HARNESS_MAIN("vnode_notes",
 	vnode_notes__each_kind_tells_what_the_manual_says,
 	vnode_notes__each_way_to_change_a_file,
 	vnode_notes__exchange_of_names,
-	vnode_notes__file_that_gets_its_first_name)
+	vnode_notes__file_that_gets_its_first_name,
+	vnode_notes__look_that_finds_a_link_before_it_is_told)

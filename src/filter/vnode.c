@@ -351,8 +351,11 @@ vnode_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 	uint32_t asked, notes;
 	bool unnamed = false, unexplained;
 
-	if (hint == 0)
-		hint = IN_DELETE_SELF;		/* vnode_look_again() */
+	/* vnode_look_again(): what is to be told of is not to be found first, and told again. */
+	if (hint == 0) {
+		inotify_report(kq);
+		hint = IN_DELETE_SELF;
+	}
 	/* Between a move and the new parent's watch it may have been removed. */
 	if ((hint & (IN_MOVE_SELF | IN_Q_OVERFLOW)) != 0) {
 		if (vnode_wants_above(kn->kn_sfflags, S_ISDIR(v->v_mode)) &&

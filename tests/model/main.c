@@ -11,15 +11,19 @@
 #include "run.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <ftw.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#define HANG	60	/* real seconds that no program takes */
+#define HANG	100	/* how often in a row a second passes in which no program begins ... */
+#define STUCK	10	/* ... while one that fails is made smaller */
 #define ROUNDS	8	/* of making a program smaller */
 
 /* What a process that runs programs leaves, should it end early. */
@@ -28,6 +32,7 @@ static struct shared {
 	long		s_programs, s_events, s_changes;
 	bool		s_failed;
 	struct outcome	s_outcome;
+	_Atomic unsigned long s_begun;	/* programs, counted for who looks whether it goes on */
 } *shared;
 
 static uint64_t
@@ -87,7 +92,7 @@ run_many(double seconds, uint64_t seed, long programs)
 
 	while (clock_real() < until && programs-- != 0) {
 		shared->s_seed = seed;
-		alarm(HANG);
+		shared->s_begun++;
 		shared->s_outcome.o_events = shared->s_outcome.o_changes = 0;
 		if (!run(ops, generate(ops, seed++), &shared->s_outcome, NULL)) {
 			shared->s_failed = true;
@@ -99,23 +104,60 @@ run_many(double seconds, uint64_t seed, long programs)
 	}
 }
 
+/*
+ * Starts a child, with SIGCHLD blocked here.  No timer of its own watches over
+ * it: that would be a signal to the library, and would go on while it is stopped.
+ */
+static pid_t
+start(void)
+{
+	sigset_t set, before;
+	pid_t pid;
+
+	fflush(NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, &before);
+	pid = fork();
+	if (pid == 0)
+		sigprocmask(SIG_SETMASK, &before, NULL);
+	return pid;
+}
+
+/* Waits for its end, and ends it if it hangs: seconds are counted one by one, so that a pause is no more than one. */
+static int
+await(pid_t pid, int most)
+{
+	const struct timespec second = { .tv_sec = 1 };
+	unsigned long begun = shared->s_begun;
+	int status = 0, idle = 0;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	while (waitpid(pid, &status, WNOHANG) == 0) {
+		if (sigtimedwait(&set, NULL, &second) != -1 || errno != EAGAIN)
+			continue;
+		idle = shared->s_begun == begun ? idle + 1 : 0;
+		begun = shared->s_begun;
+		if (idle == most)
+			kill(pid, SIGABRT);
+	}
+	return status;
+}
+
 /* Whether a child that runs this program finds fault, crashes or hangs. */
 static bool
 fails(const struct op *ops, size_t n, FILE *c)
 {
-	int status = 0;
-	pid_t pid;
+	pid_t pid = start();
 
-	fflush(NULL);
-	pid = fork();
 	if (pid == 0) {
 		if (c == NULL && freopen("/dev/null", "w", stderr) == NULL)
 			_exit(2);
-		alarm(c == NULL ? 10 : HANG);
 		_exit(run(ops, n, &shared->s_outcome, c) ? 0 : 1);
 	}
-	waitpid(pid, &status, 0);
-	return status != 0;
+	return await(pid, c == NULL ? STUCK : HANG) != 0;
 }
 
 /* Drops operations, and makes their arguments 0. */
@@ -171,18 +213,17 @@ static int
 find_fault(double seconds, uint64_t seed, long programs)
 {
 	struct op ops[RUN_OPS];
-	int status = 0;
+	int status;
 	size_t n;
 	pid_t pid;
 
 	printf("model: seed %" PRIu64 "\n", seed);
-	fflush(stdout);
-	pid = fork();
+	pid = start();
 	if (pid == 0) {
 		run_many(seconds, seed, programs);
 		_exit(0);
 	}
-	waitpid(pid, &status, 0);
+	status = await(pid, HANG);
 	printf("model: %ld programs, %ld events, %ld changes\n", shared->s_programs, shared->s_events,
 	    shared->s_changes);
 	if (!shared->s_failed && status == 0)

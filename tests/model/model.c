@@ -50,9 +50,8 @@ model_slot(const struct model *m, uintptr_t number)
 	return -1;
 }
 
-/* News for those who watch any descriptor of a file. */
 static void
-post(struct model *m, const struct file *f, short filter, enum certainty sure)
+post_one(struct model *m, const struct file *f, short filter, enum certainty sure)
 {
 	FOR_EACH_KNOTE(kn, m)
 		if (kn->k_slot >= 0 && m->m_slot[kn->k_slot] == f && kn->k_kev.filter == filter) {
@@ -66,7 +65,32 @@ model_post_queues(struct model *m)
 {
 	for (int i = 0; i < m->m_files; i++)
 		if (m->m_file[i].f_kind == QUEUE)
-			post(m, &m->m_file[i], EVFILT_READ, MAY);
+			post_one(m, &m->m_file[i], EVFILT_READ, MAY);
+}
+
+void
+model_tell_queues(struct model *m)
+{
+	enum certainty now;
+
+	for (int i = 0; i < m->m_files; i++) {
+		struct file *f = &m->m_file[i];
+
+		if (f->f_kind != QUEUE || f->f_refs == 0)
+			continue;
+		now = model_readable(m, f);
+		if (now == MUST && f->f_readable == NO)
+			post_one(m, f, EVFILT_READ, MUST);
+		f->f_readable = now;
+	}
+}
+
+/* News for those who watch any descriptor of a file, and for those who watch their queues. */
+static void
+post(struct model *m, const struct file *f, short filter, enum certainty sure)
+{
+	post_one(m, f, filter, sure);
+	model_post_queues(m);
 }
 
 void
@@ -270,6 +294,7 @@ model_advance(struct model *m, int64_t ns)
 {
 	m->m_clock += ns;
 	m->m_date += ns;
+	model_post_queues(m);
 }
 
 /* A date once reached is past, whatever the clock is set to. */
@@ -277,6 +302,7 @@ void
 model_set_date(struct model *m, int64_t date)
 {
 	m->m_date = date;
+	model_post_queues(m);
 }
 
 void
@@ -285,6 +311,7 @@ model_signal(struct model *m, int signo)
 	FOR_EACH_KNOTE(kn, m)
 		if (kn->k_kev.filter == EVFILT_SIGNAL && kn->k_kev.ident == (uintptr_t)signo)
 			kn->k_count++;
+	model_post_queues(m);
 }
 
 void
@@ -298,4 +325,5 @@ model_exit(struct model *m, struct child *c, int status)
 		kn->k_ended = true;
 		kn->k_status = status;
 	}
+	model_post_queues(m);
 }

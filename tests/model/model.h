@@ -44,6 +44,7 @@ struct file {
 	int		f_links;	/* names of a regular file */
 	int		f_mode;
 	bool		f_shared;	/* had several descriptors */
+	enum certainty	f_readable;	/* of a queue, when model_tell_queues() looked */
 	bool		f_moved;	/* by lseek(): nobody is told, the next kevent() looks */
 };
 
@@ -120,6 +121,9 @@ bool	model_reaches(struct model *m, struct file *f, struct file *q, bool all);
 
 /* One change; 0 or the errno. */
 int	model_change(struct model *m, struct file *q, const struct kevent *kev);
+
+/* An operation is done: a queue that has become readable is news to those that watch it. */
+void	model_tell_queues(struct model *m);
 
 /* All that a queue must or may return; how many.  expect has room for MODEL_KNOTES. */
 int	model_ready(struct model *m, struct file *q, struct expect *expect);

@@ -148,7 +148,12 @@ op_child(struct world *w, const uint8_t *arg)
 		raise(SIGSTOP);
 		_exit(code);
 	}
-	while (c->c_pid > 0 && waitpid(c->c_pid, &status, WUNTRACED) == -1 && errno == EINTR)
+	/* Without a child there is none: nothing may be sent to process -1. */
+	if (c->c_pid < 0) {
+		c->c_pid = 0;
+		return;
+	}
+	while (waitpid(c->c_pid, &status, WUNTRACED) == -1 && errno == EINTR)
 		;
 	c->c_status = code << 8;
 	world_say(w, "\tpid[%d] = fork();\t/* which will exit with %d */\n", arg[0] % MODEL_CHILDREN, code);
@@ -326,6 +331,7 @@ run(const struct op *ops, size_t n, struct outcome *o, FILE *c)
 		bool waited = w.w_waits;
 
 		step(&w, (enum code)(ops[i].o_code % OP_CODES), ops[i].o_arg);
+		model_tell_queues(&w.w_model);
 		if (waited && !w.w_failed)
 			compare_woken(&w);
 		compare_readable(&w);
