@@ -32,7 +32,8 @@ static char pool_room[2 * POOL_PAGE];
 int
 pool_make_page(void)
 {
-	void *page = (void *)(((uintptr_t)pool_room + POOL_PAGE - 1) & ~(uintptr_t)(POOL_PAGE - 1));
+	void *room = (void *)(((uintptr_t)pool_room + POOL_PAGE - 1) & ~(uintptr_t)(POOL_PAGE - 1)), *page = room;
+	_Atomic uint32_t *none = NULL;
 
 	if (atomic_load(&pool_page) != NULL)
 		return 0;
@@ -42,8 +43,10 @@ pool_make_page(void)
 			return -errno;
 		(void)madvise(page, POOL_PAGE, MADV_WIPEONFORK);
 	}
-	*(_Atomic uint32_t *)page = PAGE_OWN;
-	atomic_store(&pool_page, (_Atomic uint32_t *)page);
+	atomic_store((_Atomic uint32_t *)page, PAGE_OWN);
+	/* Another thread may have been quicker. */
+	if (!atomic_compare_exchange_strong(&pool_page, &none, (_Atomic uint32_t *)page) && page != room)
+		munmap(page, POOL_PAGE);
 	return 0;
 }
 

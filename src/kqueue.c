@@ -175,10 +175,8 @@ kqueue_end_unended(void)
 static int
 pool_begin(void)
 {
-	int error = pool_make_page();
+	int error = pool_open_eventfd();
 
-	if (error == 0)
-		error = pool_open_eventfd();
 	if (error < 0)
 		return error;
 	/* The eventfd is nobody's bell yet. */
@@ -255,6 +253,10 @@ kqueue_make(void)
 	bool blind = mode_is(MODE_BLIND);
 	int number;
 
+	/* Before any lock is taken: a child that is made meanwhile must see that it is one. */
+	number = pool_make_page();
+	if (number < 0)
+		return number;
 	if (pool_is_inherited())
 		kqueue_take_over();
 	if (blind)

@@ -43,7 +43,7 @@ void	kqueue_take_over(void);
 /* The same, as the fork handler: where the kernel does not wipe the page, this does. */
 void	kqueue_fork_child(void);
 
-/* Makes the page, with the first queue; 0 or -errno. */
+/* Makes the page, before the first queue, if there is none; takes no lock.  0 or -errno. */
 int	pool_make_page(void);
 
 /* The first queue of a child is being made: gives back its parent's memory, if none is in use. */
