@@ -121,14 +121,16 @@ kevent_collect_round(struct call *call, int n)
 	}
 }
 
-/* Whether the first report of a row that came to nothing is among these: then all were seen. */
+/* Whether this is the first report again of a row of single ones that came to nothing: then all were seen. */
 static bool
 kevent_came_round(const struct call *call, int n, uint64_t *first)
 {
-	for (int i = 0; i < n && *first != KEVENT_NO_REPORT; i++)
-		if (call->items[i].data.u64 == *first)
-			return true;
-	if (n > 0 && *first == KEVENT_NO_REPORT)
+	/* Among several, one that was put off may have found no room. */
+	if (n != 1 || call->nitems != 1)
+		return false;
+	if (call->items[0].data.u64 == *first)
+		return true;
+	if (*first == KEVENT_NO_REPORT)
 		*first = call->items[0].data.u64;
 	return false;
 }
