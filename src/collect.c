@@ -121,18 +121,47 @@ kevent_collect_round(struct call *call, int n)
 	}
 }
 
-/* Our own sources' reports are no events: there may be room for what epoll was not asked for. */
+/* Whether this is the first report again of a row of single ones that came to nothing: then all were seen. */
+static bool
+kevent_came_round(const struct call *call, int n, uint64_t *first)
+{
+	/* Among several, one that was put off may have found no room. */
+	if (n != 1 || call->nitems != 1)
+		return false;
+	if (call->items[0].data.u64 == *first)
+		return true;
+	if (*first == KEVENT_NO_REPORT)
+		*first = call->items[0].data.u64;
+	return false;
+}
+
+/*
+ * Our own sources' reports are no events: there may be room for what epoll was not asked for.  What
+ * is ready has its turn at epoll, so a level that comes again with nothing in between ends it.
+ */
 static void
 kevent_collect_more(struct call *call, bool keep)
 {
 	struct kqueue *kq = call->kq;
+	uint64_t first = KEVENT_NO_REPORT;
+
 	for (int i = 0; call->more && i < KEVENT_ROUNDS; i++) {
+		int before = call->out.el_count, n;
+		uint32_t last = kq->kq_ready.kl_last;
+		bool round;
+
 		if (keep && call->kept == 0 && kq->kq_ready.kl_first != 0)
 			call->kept = 1;
 		if (kevent_left(call) <= 0)
 			break;
 		kevent_place_items(call);
-		kevent_collect_round(call, kqueue_poll(kq->kq_ep, call->items, call->nitems));
+		n = kqueue_poll(kq->kq_ep, call->items, call->nitems);
+		round = kevent_came_round(call, n, &first);
+		kevent_collect_round(call, n);
+		if (call->out.el_count != before || kq->kq_ready.kl_last != last)
+			first = KEVENT_NO_REPORT;
+		else if (round)
+			call->more = false;
 	}
 }
 

@@ -261,7 +261,41 @@ START_TEST(calls__a_mark_is_not_looked_at_without_need)
 }
 END_TEST
 
+static void
+run_levels(void)
+{
+	struct kevent kev, events[3];
+	int kq = kqueue(), fds[2];
+
+	require(pipe(fds) == 0);
+	EV_SET(&kev, (uintptr_t)fds[1], EVFILT_WRITE, EV_ADD, 0, 0, NULL);
+	require(kevent(kq, &kev, 1, NULL, 0, NULL) == 0);
+	user(kq, EV_ADD, NOTE_TRIGGER);
+	require(kevent(kq, NULL, 0, events, 3, &zero) == 2);
+	for (int i = 0; i < TRIGGERS; i++) {
+		mark();
+		require(kevent(kq, NULL, 0, events, 3, &zero) == 2);
+	}
+	mark();
+}
+
+/* What is ready for long and all there is leaves room: epoll is not asked again and again what there may be for it. */
+START_TEST(calls__room_that_nothing_fills_is_found_out_soon)
+{
+	int counts[TRIGGERS], n = trace(run_levels, SYS_epoll_pwait, counts, TRIGGERS);
+
+	if (n == -1) {
+		no_tracing();
+		return;
+	}
+	ck_assert_int_eq(n, TRIGGERS);
+	for (int i = 0; i < n; i++)
+		ck_assert_int_le(counts[i], 6);
+}
+END_TEST
+
 HARNESS_MAIN("system_calls",
     calls__a_trigger_takes_one_at_the_most,
+    calls__room_that_nothing_fills_is_found_out_soon,
     calls__an_unmet_mark_is_looked_at_now_and_then,
     calls__a_mark_is_not_looked_at_without_need)
