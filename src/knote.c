@@ -365,12 +365,24 @@ knote_take(struct kqueue *kq, uint32_t *slot, struct eventlist *out)
 	struct knote *kn = knote_at(&kq->kq_pool, *slot);
 
 	*slot = kn->kn_after;
-	if (knote_closed_unseen(kn))
+	if (knote_closed_unseen(kn)) {
 		knote_remove(kq, kn);
-	else if (!knote_deliver(kq, kn, 0, out))
+		return;
+	}
+	if (!knote_deliver(kq, kn, 0, out)) {
 		knote_relapse(kq, kn);
-	/* Still there (a freed one has no filter) and ready: the others have their turn in the next call. */
-	else if (kn->kn_filter != 0 && (kn->kn_status & KN_QUEUED) != 0 && kn->kn_after != 0) {
+		return;
+	}
+	/* A freed one has no filter. */
+	if (kn->kn_filter == 0)
+		return;
+	/* A level that waited for an edge is epoll's again. */
+	if ((kn->kn_status & KN_PARKED) != 0 && (kn->kn_flags & EV_CLEAR) == 0) {
+		kn->kn_status &= (uint8_t)~KN_PARKED;
+		watch_update(kq, (int)kn->kn_ident, NULL);
+	}
+	/* Still ready: the others have their turn in the next call. */
+	if ((kn->kn_status & KN_QUEUED) != 0 && kn->kn_after != 0) {
 		knote_list_remove(&kq->kq_pool, &kq->kq_ready, kn);
 		knote_list_add(&kq->kq_pool, &kq->kq_ready, kn);
 	}

@@ -487,6 +487,29 @@ START_TEST(kqueue_poll__counted_dispatch_that_passed_is_told_again)
 }
 END_TEST
 
+/* A level whose mark was not met, and is when the queue is counted, stays one. */
+START_TEST(kqueue_poll__counted_mark_that_is_met_stays_ready)
+{
+	int outer = queue(), inner = queue(), fds[2];
+
+	pair(PAIR_PIPE, fds);
+	ck_assert_int_eq(change(inner, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, NOTE_LOWAT, 10, NULL), 0);
+	put(fds[1], 1);
+	no_event(inner);
+	put(fds[1], 20);
+	ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	event_of(outer, (uintptr_t)inner, EVFILT_READ);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(event_of(inner, (uintptr_t)fds[0], EVFILT_READ).data, 21);
+		ck_assert(readable(inner, 0));
+		event_of(outer, (uintptr_t)inner, EVFILT_READ);
+	}
+	close_pair(fds);
+	close(inner);
+	close(outer);
+}
+END_TEST
+
 START_TEST(kqueue_poll__other_filters_on_a_queue_are_einval)
 {
 	int inner = queue(), outer = queue();
@@ -567,6 +590,7 @@ HARNESS_MAIN("kqueue_poll",
     kqueue_poll__told_once_it_makes_no_cycle,
     kqueue_poll__counted_clear_is_told_once,
     kqueue_poll__counted_dispatch_that_passed_is_told_again,
+    kqueue_poll__counted_mark_that_is_met_stays_ready,
     kqueue_poll__other_filters_on_a_queue_are_einval,
     kqueue_poll__closing_the_inner_queue_removes_it_from_the_outer,
     kqueue_poll__closing_the_outer_queue_leaves_the_inner_alone,
