@@ -11,10 +11,11 @@ left() {
 	echo $((end - $(date +%s)))
 }
 
-# Ten minutes a turn; in a short one there is no time for all that it can hold.
+# An hour a turn, so that what leaks slowly is seen by the storm, which compares what it holds early and late; in a
+# short turn there is no time for all that can be held.
 while [ "$(left)" -gt 0 ]; do
 	turn=$(left)
-	[ "$turn" -le 600 ] || turn=600
+	[ "$turn" -le 3600 ] || turn=3600
 	turn_end=$(($(date +%s) + turn))
 	stress/load $((turn >= 120 ? 1 : 100))
 	turn=$((turn_end - $(date +%s)))

@@ -4,6 +4,8 @@
  * and prints what that takes: time, memory and descriptors, and what is left of
  * them afterwards.  Each event is numbered and must come exactly once.
  */
+#include "held.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -39,29 +41,13 @@ seconds(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-/* Kilobytes resident. */
 static long
 resident(void)
 {
-	long pages = 0;
-	FILE *statm = fopen("/proc/self/statm", "r");
+	long kilobytes = held_memory();
 
-	must(statm != NULL && fscanf(statm, "%*d %ld", &pages) == 1, "statm");
-	fclose(statm);
-	return pages * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
-/* The number of descriptors that are open up to 1,100,000, without opening one. */
-static int
-descriptors(void)
-{
-	struct rlimit limit;
-	int count = 0;
-
-	getrlimit(RLIMIT_NOFILE, &limit);
-	for (int fd = 0; fd < (int)limit.rlim_cur && fd < 1100000; fd++)
-		count += fcntl(fd, F_GETFD) != -1;
-	return count;
+	must(kilobytes >= 0, "statm");
+	return kilobytes;
 }
 
 static double began;
@@ -72,7 +58,7 @@ static void
 begin(void)
 {
 	memory = resident();
-	opened = descriptors();
+	opened = held_descriptors();
 	began = seconds();
 }
 
@@ -83,14 +69,14 @@ hold(const char *what, long n)
 	long now = resident() - memory;
 
 	printf("%-12s %8ld  %7.2f s  %8ld KB (%5.0f bytes each)  %7d descriptors\n", what, n,
-	    seconds() - began, now, (double)now * 1024 / (double)n, descriptors() - opened);
+	    seconds() - began, now, (double)now * 1024 / (double)n, held_descriptors() - opened);
 }
 
 static void
 end(const char *what)
 {
 	printf("%-12s    after  %7.2f s  %8ld KB left,                %7d descriptors left\n", what,
-	    seconds() - began, resident() - memory, descriptors() - opened);
+	    seconds() - began, resident() - memory, held_descriptors() - opened);
 	fflush(stdout);
 }
 

@@ -10,11 +10,15 @@
  *	each real-time signal is counted;
  *	a forked child finds the queue EBADF and can use one of its own.
  *
+ * In twenty seconds and more, neither memory nor descriptors may become more: the most that was
+ * held in the last tenth of the time is compared with the most in the second.
+ *
  * A watchdog ends the program if a thread makes no progress.
  */
 #include <sys/event.h>
 
 #include "../sanitizer.h"
+#include "held.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,6 +41,10 @@
 #define TIMERS		4
 #define WATCHDOG	30	/* seconds */
 #define WAKE		1	/* ident of the user event that ends a wait */
+
+/* What may be held at one moment and not at another: its threads' own queues, channels being opened. */
+#define SLACK_MEMORY	(THREAD_SANITIZER || ADDRESS_SANITIZER ? 65536 : 1024)	/* kilobytes */
+#define SLACK_DESCRIPTORS (6 * THREADS)
 
 #define CHECK(what, ...) do {							\
 	if (!(what)) {								\
@@ -583,10 +591,37 @@ settle(void)
 	    atomic_load(&signals_seen), atomic_load(&signals_sent));
 }
 
+/* Lets them go on for as long as was asked for, and looks each second at what is held. */
+static void
+let_it_blow(long seconds)
+{
+	struct held early = { 0 }, late = { 0 };
+	struct timespec next;
+
+	clock_gettime(CLOCK_MONOTONIC, &next);
+	for (long second = 0; second < seconds; second++) {
+		next.tv_sec++;
+		/* A watched signal, though ignored, interrupts. */
+		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL) == EINTR)
+			;
+		if (seconds >= 20 && second / (seconds / 10) == 1)
+			held_most(&early);
+		else if (seconds >= 20 && second >= seconds - seconds / 10)
+			held_most(&late);
+	}
+	if (seconds < 20)
+		return;
+	printf("storm: %ld KB and %d descriptors at most in the second tenth of the time, "
+	    "%ld KB and %d in the last\n", early.memory, early.descriptors, late.memory, late.descriptors);
+	CHECK(late.memory <= early.memory + SLACK_MEMORY, "memory grows, seed %" PRIu64, seed);
+	CHECK(late.descriptors <= early.descriptors + SLACK_DESCRIPTORS,
+	    "descriptors grow, seed %" PRIu64, seed);
+}
+
 int
 main(int argc, char **argv)
 {
-	struct timespec left = { argc > 1 ? atol(argv[1]) : 3, 0 };
+	long seconds = argc > 1 ? atol(argv[1]) : 3;
 	pthread_t watcher;
 
 	seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL);
@@ -594,9 +629,7 @@ main(int argc, char **argv)
 	CHECK(pthread_create(&watcher, NULL, watch, NULL) == 0, "a thread");
 	for (int i = 0; i < THREADS; i++)
 		CHECK(pthread_create(&actors[i].thread, NULL, run, &actors[i]) == 0, "a thread");
-	/* For as long as was asked for.  A watched signal, though ignored, interrupts. */
-	while (nanosleep(&left, &left) == -1 && errno == EINTR)
-		;
+	let_it_blow(seconds);
 	atomic_store(&stop, true);
 	alarm(2 * WATCHDOG);
 	for (int i = 0; i < THREADS; i++)
