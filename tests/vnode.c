@@ -68,12 +68,6 @@ told(void)
 }
 
 static void
-ok(int result)
-{
-	ck_assert_msg(result != -1, "%s", strerror(errno));
-}
-
-static void
 touch_other(void)
 {
 	int other = open(path2, O_WRONLY | O_CREAT | O_EXCL, 0644);

@@ -1,9 +1,40 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What EVFILT_VNODE tells. */
+/* Files, and what EVFILT_VNODE tells of them. */
 #ifndef KQ_TESTS_VNODE_H
 #define KQ_TESTS_VNODE_H
 
 #include "harness.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+static inline void
+ok(long result)
+{
+	ck_assert_msg(result != -1, "%s", strerror(errno));
+}
+
+/* The path of a name in the test's own directory; good for three calls more. */
+static inline const char *
+scratch_name(const char *name)
+{
+	static char names[4][128];
+	static unsigned next;
+	char *full = names[next++ % 4];
+
+	snprintf(full, sizeof(names[0]), "%s/%s", scratch_dir(), name);
+	return full;
+}
+
+static inline int
+scratch_file(const char *name)
+{
+	int file = open(scratch_name(name), O_RDWR | O_CREAT | O_EXCL, 0644);
+
+	ok(file);
+	return file;
+}
 
 /* What is told now, which has to be of this file; EV_EOF goes with NOTE_REVOKE.  0: nothing. */
 static inline unsigned int

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* EVFILT_VNODE on a directory: its entries, itself, and what it must not tell. */
-#include "harness.h"
+#include "vnode.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -20,12 +20,6 @@
  * fd is dir, and names are relative to top.
  */
 static int kq, top, fd;
-
-static void
-ok(int result)
-{
-	ck_assert_msg(result != -1, "%s", strerror(errno));
-}
 
 static void
 make_dir(const char *name)
@@ -119,17 +113,6 @@ told(int *dir)
 	ck_assert_int_eq(event.data, 0);
 	*dir = (int)event.ident;
 	return event.fflags;
-}
-
-/* What is told of one descriptor, nothing being told of any other. */
-static unsigned int
-told_of(int dir)
-{
-	int other = dir;
-	unsigned int notes = told(&other);
-
-	ck_assert_int_eq(other, dir);
-	return notes;
 }
 
 static void
@@ -231,10 +214,10 @@ START_TEST(vnode_dir__each_operation_is_told_as_what_it_is)
 		renew();
 		watch(fd, ALL);
 		a->act();
-		notes = told_of(fd);
+		notes = told_of(kq, fd);
 		ck_assert_msg(notes == expected(a), "%s: told %#x where %#x was expected",
 		    a->name, notes, expected(a));
-		ck_assert_msg(told_of(fd) == 0, "%s: told again", a->name);
+		ck_assert_msg(told_of(kq, fd) == 0, "%s: told again", a->name);
 	}
 	end();
 }
@@ -252,7 +235,7 @@ START_TEST(vnode_dir__only_what_was_asked_for_is_told)
 			renew();
 			watch(fd, note);
 			a->act();
-			notes = told_of(fd);
+			notes = told_of(kq, fd);
 			ck_assert_msg(notes == (expected(a) & note),
 			    "%s, asked for %#x: told %#x where %#x was expected",
 			    a->name, note, notes, expected(a) & note);
@@ -278,7 +261,7 @@ START_TEST(vnode_dir__what_happens_in_a_file_is_no_event)
 	open_and_close("dir/file", O_WRONLY | O_TRUNC);
 	open_and_close("dir/sub", O_RDONLY);
 	close(file);
-	ck_assert_uint_eq(told_of(fd), 0);
+	ck_assert_uint_eq(told_of(kq, fd), 0);
 	ck_assert(!readable(kq, 0));
 	end();
 }
@@ -293,7 +276,7 @@ START_TEST(vnode_dir__what_happens_in_a_subdirectory_is_no_event)
 	move("dir/sub/file", "dir/sub/file2");
 	move("dir/sub/file2", "out/new");
 	ok(unlinkat(top, "dir/sub/sub", AT_REMOVEDIR));
-	ck_assert_uint_eq(told_of(fd), 0);
+	ck_assert_uint_eq(told_of(kq, fd), 0);
 	end();
 }
 END_TEST
@@ -308,7 +291,7 @@ START_TEST(vnode_dir__what_happens_beside_it_is_no_event)
 	ok(unlinkat(top, "dir2", AT_REMOVEDIR));
 	ok(unlinkat(top, "out/sub", AT_REMOVEDIR));
 	ok(fchmod(top, 0700));
-	ck_assert_uint_eq(told_of(fd), 0);
+	ck_assert_uint_eq(told_of(kq, fd), 0);
 	end();
 }
 END_TEST
@@ -322,11 +305,11 @@ START_TEST(vnode_dir__open_directory_that_is_removed_is_told_at_once)
 	fd = open_dir("dir");
 	watch(fd, NOTE_DELETE);
 	ok(unlinkat(top, "dir", AT_REMOVEDIR));
-	ck_assert_uint_eq(told_of(fd), NOTE_DELETE);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_DELETE);
 	/* Its name may come again, but it is another directory then. */
 	make_dir("dir");
 	ok(unlinkat(top, "dir", AT_REMOVEDIR));
-	ck_assert_uint_eq(told_of(fd), 0);
+	ck_assert_uint_eq(told_of(kq, fd), 0);
 	end();
 }
 END_TEST
@@ -360,15 +343,15 @@ START_TEST(vnode_dir__moved_directory_goes_on_telling)
 	begin();
 	watch(fd, ALL);
 	rename_away();
-	ck_assert_uint_eq(told_of(fd), NOTE_RENAME);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_RENAME);
 	make_file("out/dir/new");
-	ck_assert_uint_eq(told_of(fd), NOTE_WRITE);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_WRITE);
 	make_dir("out/dir/newdir");
-	ck_assert_uint_eq(told_of(fd), NOTE_WRITE | NOTE_LINK);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_WRITE | NOTE_LINK);
 	ok(fchmodat(top, "out/dir", 0700, 0));
-	ck_assert_uint_eq(told_of(fd), NOTE_ATTRIB);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_ATTRIB);
 	move("out/dir", "dir");
-	ck_assert_uint_eq(told_of(fd), NOTE_RENAME);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_RENAME);
 	end();
 }
 END_TEST
@@ -385,15 +368,15 @@ START_TEST(vnode_dir__moved_directory_that_is_removed_is_told_at_once)
 		remove_file();
 		move("dir/sub", "out/sub2");
 		if (looked != 0)
-			ck_assert_uint_eq(told_of(sub), 0);
+			ck_assert_uint_eq(told_of(kq, sub), 0);
 		ok(unlinkat(top, "dir/sub2", AT_REMOVEDIR));
-		ck_assert_uint_eq(told_of(sub), 0);
+		ck_assert_uint_eq(told_of(kq, sub), 0);
 		move("out/sub2", "sub3");
 		move("sub3", "out/sub4");
 		if (looked != 0)
-			ck_assert_uint_eq(told_of(sub), 0);
+			ck_assert_uint_eq(told_of(kq, sub), 0);
 		ok(unlinkat(top, "out/sub4", AT_REMOVEDIR));
-		ck_assert_uint_eq(told_of(sub), NOTE_DELETE);
+		ck_assert_uint_eq(told_of(kq, sub), NOTE_DELETE);
 		close(sub);
 		end();
 	}
@@ -408,12 +391,12 @@ START_TEST(vnode_dir__directory_below_a_moved_one_is_told)
 	sub = open_dir("dir/sub");
 	watch(sub, ALL);
 	rename_away();
-	ck_assert_uint_eq(told_of(sub), 0);
+	ck_assert_uint_eq(told_of(kq, sub), 0);
 	make_file("out/dir/sub/new");
-	ck_assert_uint_eq(told_of(sub), NOTE_WRITE);
+	ck_assert_uint_eq(told_of(kq, sub), NOTE_WRITE);
 	ok(unlinkat(top, "out/dir/sub/new", 0));
 	ok(unlinkat(top, "out/dir/sub", AT_REMOVEDIR));
-	ck_assert_uint_eq(told_of(sub), NOTE_WRITE | NOTE_DELETE | NOTE_LINK);
+	ck_assert_uint_eq(told_of(kq, sub), NOTE_WRITE | NOTE_DELETE | NOTE_LINK);
 	close(sub);
 	end();
 }
@@ -430,9 +413,9 @@ START_TEST(vnode_dir__parent_and_child_are_each_told_their_own)
 	watch(sub, ALL);
 	watch(fd, ALL);
 	create();
-	ck_assert_uint_eq(told_of(fd), NOTE_WRITE);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_WRITE);
 	ok(unlinkat(top, "dir/sub2", AT_REMOVEDIR));
-	ck_assert_uint_eq(told_of(fd), NOTE_WRITE | NOTE_LINK);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_WRITE | NOTE_LINK);
 	remove_dir();
 	for (int i = 0; i < 2; i++) {
 		unsigned int some = told(&which);
@@ -461,10 +444,10 @@ START_TEST(vnode_dir__child_is_told_when_the_parent_is_watched_no_more)
 	create();
 	no_event(kq);
 	remove_dir();
-	ck_assert_uint_eq(told_of(sub), NOTE_DELETE);
+	ck_assert_uint_eq(told_of(kq, sub), NOTE_DELETE);
 	close(sub);
 	ok(unlinkat(top, "dir/sub2", AT_REMOVEDIR));
-	ck_assert_uint_eq(told_of(other), NOTE_DELETE);
+	ck_assert_uint_eq(told_of(kq, other), NOTE_DELETE);
 	close(other);
 	end();
 }
@@ -480,9 +463,9 @@ START_TEST(vnode_dir__parent_is_told_when_the_child_is_watched_no_more)
 	watch(fd, NOTE_WRITE);
 	close(sub);
 	remove_dir();
-	ck_assert_uint_eq(told_of(fd), NOTE_WRITE);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_WRITE);
 	create();
-	ck_assert_uint_eq(told_of(fd), NOTE_WRITE);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_WRITE);
 	end();
 }
 END_TEST
@@ -496,13 +479,13 @@ START_TEST(vnode_dir__update_to_delete_is_told_of_rmdir)
 	watch(sub, NOTE_WRITE);
 	watch(sub, NOTE_DELETE);
 	remove_dir();
-	ck_assert_uint_eq(told_of(sub), NOTE_DELETE);
+	ck_assert_uint_eq(told_of(kq, sub), NOTE_DELETE);
 	close(sub);
 	sub = open_dir("dir/sub2");
 	watch(sub, NOTE_DELETE);
 	watch(sub, NOTE_WRITE);
 	ok(unlinkat(top, "dir/sub2", AT_REMOVEDIR));
-	ck_assert_uint_eq(told_of(sub), 0);
+	ck_assert_uint_eq(told_of(kq, sub), 0);
 	close(sub);
 	end();
 }
@@ -518,7 +501,7 @@ START_TEST(vnode_dir__removed_before_it_was_asked_for_is_not_told)
 	remove_dir();
 	watch(sub, NOTE_ATTRIB | NOTE_DELETE | NOTE_LINK);
 	ok(fchmod(sub, 0700));
-	ck_assert_uint_eq(told_of(sub), NOTE_ATTRIB);
+	ck_assert_uint_eq(told_of(kq, sub), NOTE_ATTRIB);
 	close(sub);
 	end();
 }
@@ -531,9 +514,9 @@ START_TEST(vnode_dir__subdirectories_that_came_before_it_was_asked_for_are_not_t
 	create_dir();
 	watch(fd, NOTE_DELETE | NOTE_LINK);
 	replace_file();
-	ck_assert_uint_eq(told_of(fd), 0);
+	ck_assert_uint_eq(told_of(kq, fd), 0);
 	dir_out();
-	ck_assert_uint_eq(told_of(fd), NOTE_LINK);
+	ck_assert_uint_eq(told_of(kq, fd), NOTE_LINK);
 	end();
 }
 END_TEST
@@ -546,7 +529,7 @@ START_TEST(vnode_dir__root_can_be_watched)
 	ok(root = open("/", O_RDONLY | O_DIRECTORY));
 	ck_assert_int_eq(change(kq, (uintptr_t)root, EVFILT_VNODE, EV_ADD | EV_CLEAR,
 	    NOTE_DELETE | NOTE_LINK | NOTE_RENAME, 0, NULL), 0);
-	ck_assert_uint_eq(told_of(root), 0);
+	ck_assert_uint_eq(told_of(kq, root), 0);
 	close(root);
 	end();
 }

@@ -4,6 +4,7 @@
  * refused, and what permission it takes.
  */
 #include "sandbox.h"
+#include "vnode.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -26,12 +27,6 @@
 
 static int kq;
 static char path[128];
-
-static void
-ok(int result)
-{
-	ck_assert_msg(result != -1, "%s", strerror(errno));
-}
 
 static int
 watch(int fd, unsigned int notes)

@@ -3,7 +3,7 @@
  * The life of an EVFILT_VNODE registration: its flags, updates and end, and
  * several on one file.  Very many are in vnode_many.c.
  */
-#include "harness.h"
+#include "vnode.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -22,36 +22,10 @@ static int kq, fd;
 static char path[128];
 
 static void
-ok(int result)
-{
-	ck_assert_msg(result != -1, "%s", strerror(errno));
-}
-
-static const char *
-name_of(const char *name)
-{
-	static char names[4][128];
-	static unsigned next;
-	char *full = names[next++ % 4];
-
-	snprintf(full, sizeof(names[0]), "%s/%s", scratch_dir(), name);
-	return full;
-}
-
-static int
-make_file(const char *name)
-{
-	int file = open(name_of(name), O_RDWR | O_CREAT | O_EXCL, 0644);
-
-	ok(file);
-	return file;
-}
-
-static void
 begin(void)
 {
-	snprintf(path, sizeof(path), "%s", name_of("file"));
-	fd = make_file("file");
+	snprintf(path, sizeof(path), "%s", scratch_name("file"));
+	fd = scratch_file("file");
 	put(fd, 10);
 	kq = queue();
 }
@@ -206,7 +180,7 @@ START_TEST(vnode_life__update_begins_with_what_the_file_is_then)
 	watch(kq, fd, NOTE_DELETE);
 	put(fd, 10);
 	watch(kq, fd, NOTE_WRITE);
-	ok(link(path, name_of("link")));
+	ok(link(path, scratch_name("link")));
 	ok(fchmod(fd, 0600));
 	ck_assert_int_eq((int)pwrite(fd, "x", 1, 0), 1);
 	ck_assert_uint_eq(told(kq, fd), NOTE_WRITE);
@@ -278,7 +252,7 @@ START_TEST(vnode_life__number_taken_over_unseen_tells_nothing_of_the_old_file)
 
 	begin();
 	watch(kq, fd, ALL);
-	other = make_file("other");
+	other = scratch_file("other");
 	ok(copy = dup(fd));
 	put(copy, 1);
 	ok((int)syscall(SYS_dup3, other, fd, 0));
@@ -343,11 +317,11 @@ START_TEST(vnode_life__descriptors_and_links_of_one_file_are_each_told)
 	int files[4];
 
 	begin();
-	ok(link(path, name_of("link")));
+	ok(link(path, scratch_name("link")));
 	files[0] = fd;
 	ok(files[1] = dup(fd));
 	ok(files[2] = open(path, O_RDONLY));
-	ok(files[3] = open(name_of("link"), O_RDONLY));
+	ok(files[3] = open(scratch_name("link"), O_RDONLY));
 	for (int i = 0; i < 4; i++)
 		watch(kq, files[i], ALL);
 	put(fd, 1);
@@ -357,7 +331,7 @@ START_TEST(vnode_life__descriptors_and_links_of_one_file_are_each_told)
 	ok(unlink(path));
 	ck_assert_uint_eq(told_each(kq, files, 4), NOTE_DELETE | NOTE_LINK);
 	close(files[1]);
-	ok(unlink(name_of("link")));
+	ok(unlink(scratch_name("link")));
 	files[1] = files[3];
 	ck_assert_uint_eq(told_each(kq, files, 3), NOTE_DELETE | NOTE_LINK);
 	close(files[2]);
@@ -485,19 +459,19 @@ after_first_thread(void *arg)
 	/* What was registered before ... */
 	if (unlink(path) == -1 || told(kq, fd) != (NOTE_DELETE | NOTE_LINK))
 		_exit(1);
-	if (rename(name_of("dir"), name_of("out/dir")) == -1 || told(kq, dirs[0]) != NOTE_RENAME)
+	if (rename(scratch_name("dir"), scratch_name("out/dir")) == -1 || told(kq, dirs[0]) != NOTE_RENAME)
 		_exit(2);
-	if (rmdir(name_of("out/dir")) == -1 || told(kq, dirs[0]) != (NOTE_DELETE | NOTE_LINK))
+	if (rmdir(scratch_name("out/dir")) == -1 || told(kq, dirs[0]) != (NOTE_DELETE | NOTE_LINK))
 		_exit(3);
 	/* ... and after. */
-	if ((late = open(name_of("late"), O_RDWR | O_CREAT, 0644)) == -1 ||
+	if ((late = open(scratch_name("late"), O_RDWR | O_CREAT, 0644)) == -1 ||
 	    do_change(kq, late, EV_ADD | EV_CLEAR, ALL) != 0 ||
 	    change(kq, (uintptr_t)late, EVFILT_READ, EV_ADD | EV_CLEAR, 0, 0, NULL) != 0 ||
 	    do_change(kq, dirs[1], EV_ADD | EV_CLEAR, ALL) != 0)
 		_exit(4);
-	if (unlink(name_of("late")) == -1 || told(kq, late) != (NOTE_DELETE | NOTE_LINK))
+	if (unlink(scratch_name("late")) == -1 || told(kq, late) != (NOTE_DELETE | NOTE_LINK))
 		_exit(5);
-	if (rmdir(name_of("dir2")) == -1 || told(kq, dirs[1]) != (NOTE_DELETE | NOTE_LINK))
+	if (rmdir(scratch_name("dir2")) == -1 || told(kq, dirs[1]) != (NOTE_DELETE | NOTE_LINK))
 		_exit(6);
 	_exit(0);
 }
@@ -508,8 +482,8 @@ leave_first_thread(void)
 	static int dirs[2];
 	pthread_t thread;
 
-	dirs[0] = open(name_of("dir"), O_RDONLY | O_DIRECTORY);
-	dirs[1] = open(name_of("dir2"), O_RDONLY | O_DIRECTORY);
+	dirs[0] = open(scratch_name("dir"), O_RDONLY | O_DIRECTORY);
+	dirs[1] = open(scratch_name("dir2"), O_RDONLY | O_DIRECTORY);
 	kq = kqueue();
 	if (kq == -1 || do_change(kq, fd, EV_ADD | EV_CLEAR, ALL) != 0 ||
 	    do_change(kq, dirs[0], EV_ADD | EV_CLEAR, ALL) != 0 ||
@@ -524,9 +498,9 @@ START_TEST(vnode_life__first_thread_has_ended)
 	pid_t pid;
 
 	begin();
-	ok(mkdir(name_of("dir"), 0755));
-	ok(mkdir(name_of("dir2"), 0755));
-	ok(mkdir(name_of("out"), 0755));
+	ok(mkdir(scratch_name("dir"), 0755));
+	ok(mkdir(scratch_name("dir2"), 0755));
+	ok(mkdir(scratch_name("out"), 0755));
 	ok(pid = fork());
 	if (pid == 0)
 		leave_first_thread();
@@ -540,10 +514,10 @@ END_TEST
 START_TEST(vnode_life__what_is_asked_for_again_is_told)
 {
 	begin();
-	ok(link(path, name_of("link")));
+	ok(link(path, scratch_name("link")));
 	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_VNODE, EV_ADD | EV_CLEAR, NOTE_LINK, 0, NULL), 0);
 	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_VNODE, EV_ADD, 0, 0, NULL), 0);
-	ok(unlink(name_of("link")));
+	ok(unlink(scratch_name("link")));
 	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_VNODE, EV_ADD, NOTE_LINK, 0, NULL), 0);
 	no_event(kq);
 	ok(unlink(path));

@@ -19,32 +19,6 @@
 static int kq;
 
 static void
-ok(int result)
-{
-	ck_assert_msg(result != -1, "%s", strerror(errno));
-}
-
-static const char *
-name_of(const char *name)
-{
-	static char names[4][128];
-	static unsigned next;
-	char *full = names[next++ % 4];
-
-	snprintf(full, sizeof(names[0]), "%s/%s", scratch_dir(), name);
-	return full;
-}
-
-static int
-make_file(const char *name)
-{
-	int file = open(name_of(name), O_RDWR | O_CREAT | O_EXCL, 0644);
-
-	ok(file);
-	return file;
-}
-
-static void
 watch(int file, unsigned int notes)
 {
 	ck_assert_int_eq(change(kq, (uintptr_t)file, EVFILT_VNODE, EV_ADD | EV_CLEAR, notes, 0, NULL),
@@ -86,7 +60,7 @@ START_TEST(vnode_many__a_thousand_files_use_one_instance)
 	kq = queue();
 	for (int i = 0; i < MANY; i++) {
 		snprintf(name, sizeof(name), "%d", i);
-		files[i] = make_file(name);
+		files[i] = scratch_file(name);
 		watch(files[i], ALL);
 	}
 	ck_assert_int_eq(instances(), 1);
@@ -193,7 +167,7 @@ START_TEST(vnode_many__registrations_come_and_go_many_times)
 	kq = queue();
 	for (int i = 0; i < 16; i++) {
 		snprintf(name, sizeof(name), "%d", i);
-		files[i] = make_file(name);
+		files[i] = scratch_file(name);
 	}
 	watch(files[0], ALL);
 	before = open_descriptors();
@@ -226,7 +200,7 @@ limit_of_events(void)
 static void
 overflow(void)
 {
-	int a = make_file("noise1"), b = make_file("noise2");
+	int a = scratch_file("noise1"), b = scratch_file("noise2");
 
 	watch(a, NOTE_WRITE);
 	watch(b, NOTE_WRITE);
@@ -250,9 +224,9 @@ change_all(const int *files)
 	put(files[1], 1);
 	ok(ftruncate(files[2], 3));
 	ok(fchmod(files[3], 0600));
-	ok(unlink(name_of(lost[4])));
-	ok(rename(name_of(lost[5]), name_of("new")));
-	ok(link(name_of(lost[6]), name_of("link")));
+	ok(unlink(scratch_name(lost[4])));
+	ok(rename(scratch_name(lost[5]), scratch_name("new")));
+	ok(link(scratch_name(lost[6]), scratch_name("link")));
 }
 
 START_TEST(vnode_many__overflow_loses_no_state)
@@ -271,7 +245,7 @@ START_TEST(vnode_many__overflow_loses_no_state)
 	}
 	kq = queue();
 	for (size_t i = 0; i < LOST; i++) {
-		files[i] = make_file(lost[i]);
+		files[i] = scratch_file(lost[i]);
 		put(files[i], 10);
 		watch(files[i], ALL);
 	}
@@ -307,14 +281,14 @@ START_TEST(vnode_many__overflow_loses_no_state_of_directories)
 	}
 	kq = queue();
 	for (int i = 0; i < 4; i++) {
-		ok(mkdir(name_of(names[i]), 0755));
-		ok(dirs[i] = open(name_of(names[i]), O_RDONLY | O_DIRECTORY));
+		ok(mkdir(scratch_name(names[i]), 0755));
+		ok(dirs[i] = open(scratch_name(names[i]), O_RDONLY | O_DIRECTORY));
 		watch(dirs[i], NOTE_WRITE | NOTE_LINK | NOTE_DELETE);
 	}
 	overflow();
 	ok(mkdirat(dirs[0], "new", 0755));
-	ok(rmdir(name_of("removed")));
-	ok(rename(name_of("moved"), name_of("changed/moved")));
+	ok(rmdir(scratch_name("removed")));
+	ok(rename(scratch_name("moved"), scratch_name("changed/moved")));
 	for (int n; (n = collect(kq, events, 8, 0)) > 0;)
 		for (int i = 0; i < n; i++)
 			for (int j = 0; j < 4; j++)
@@ -324,7 +298,7 @@ START_TEST(vnode_many__overflow_loses_no_state_of_directories)
 	ck_assert_uint_eq(notes[1], NOTE_DELETE | NOTE_LINK);
 	ck_assert_uint_eq(notes[3], 0);
 	/* That it was moved was lost, but not where to. */
-	ok(rmdir(name_of("changed/moved")));
+	ok(rmdir(scratch_name("changed/moved")));
 	for (int n; (n = collect(kq, events, 8, 0)) > 0;)
 		for (int i = 0; i < n; i++)
 			if (events[i].ident == (uintptr_t)dirs[2])

@@ -30,12 +30,6 @@ static int kq, fd;
 static char path[100], path2[100];
 
 static void
-ok(long result)
-{
-	ck_assert_msg(result != -1, "%s", strerror(errno));
-}
-
-static void
 begin(void)
 {
 	snprintf(path, sizeof(path), "%s/file", scratch_dir());

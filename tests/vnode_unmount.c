@@ -25,12 +25,6 @@
 static char one[128], two[128];	/* directories to mount on */
 static int kq;
 
-static void
-ok(int result)
-{
-	ck_assert_msg(result != -1, "%s", strerror(errno));
-}
-
 /* A queue and two file systems; false: this cannot be tested. */
 static bool
 begin(void)
