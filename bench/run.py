@@ -7,6 +7,9 @@ ours by theirs.  The programs of a line take turns, each for a fraction of a sec
 mood of the machine hits them alike; every round gives one ratio, and the table shows the median
 and the quartiles.  Instructions and system calls are counted, not timed: the difference between a
 longer run and a shorter one.
+
+A line whose quartiles lie more than SPREAD apart gets further rounds, up to three times as many,
+whatever its ratio is.
 """
 
 import argparse
@@ -18,6 +21,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+
+SPREAD = 0.03
 
 PEERS = ("libevent", "libev", "libuv")
 
@@ -128,6 +133,11 @@ def quartiles(values):
     return low, high
 
 
+def settled(ours, theirs):
+    low, high = quartiles([a / b for a, b in zip(ours, theirs)])
+    return high - low <= SPREAD
+
+
 def measure(bench, line, rounds):
     """One line: the medians of every program, and the ratios of every round."""
     title, ours, peers, limit = line
@@ -137,13 +147,20 @@ def measure(bench, line, rounds):
         return []
     times = {peer: [] for peer in [ours, *peers]}
     second = {peer: [] for peer in times}
-    for _ in range(rounds):
-        for peer in times:
+
+    def fastest():
+        return min(peers, key=lambda peer: statistics.median(times[peer]))
+
+    for turn in range(3 * rounds):
+        if turn >= rounds and settled(times[ours], times[fastest()]):
+            break
+        # Whoever goes first may find another machine than who goes last.
+        for peer in list(times)[::-1 if turn % 2 else 1]:
             figures, _ = bench.run(*peer)
             times[peer].append(figures[1])
             if len(figures) > 2:
                 second[peer].append(figures[2])
-    best = min(peers, key=lambda peer: statistics.median(times[peer]))
+    best = fastest()
     found = [summary(title, limit, times[ours], times[best], best[0], "ns")]
     if title in SECOND:
         found.append(summary(*SECOND[title], second[ours], second[best], best[0], "us"))
