@@ -20,7 +20,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -206,7 +205,7 @@ usual_knote(struct kqueue *kq, const struct epoll_event *item, struct watch **fo
 	return kn;
 }
 
-/* What the event's data is to be; 0: that takes a closer look.  errno is the caller's business. */
+/* What the event's data is to be; not positive: that takes a closer look.  errno is the caller's business. */
 static inline int
 usual_data(const struct knote *kn, const struct watch *w, uint32_t revents)
 {
@@ -217,7 +216,7 @@ usual_data(const struct knote *kn, const struct watch *w, uint32_t revents)
 	if (kn->kn_filter == -EVFILT_READ && revents == EPOLLIN && FD_HAS_BYTES(w->w_kind)) {
 		if (kn->kn_sfflags != 0)
 			return 1;
-		return ioctl(fd, FIONREAD, &bytes) == 0 ? bytes : 0;
+		return syscall_readable(fd, &bytes);
 	}
 	if (kn->kn_filter == -EVFILT_WRITE && revents == EPOLLOUT && w->w_kind == FD_STREAM &&
 	    !fdtable_shut(fd))
@@ -238,19 +237,19 @@ usual_spent(struct kqueue *kq, struct watch *w, struct knote *kn)
 
 /* The plain ones from done on that want no counts, in a function of its own: all is in registers. */
 __attribute__((noinline)) static int
-report_uncounted(const struct kqueue *kq, const struct epoll_event *items, int done, int n,
+report_uncounted(const struct kqueue *kq, struct epoll_event *items, int done, int n,
     struct kevent *events)
 {
 	const struct watch_table table = kq->kq_watches;
 	struct knote *const *knotes = kq->kq_pool.kp_chunk;
 
-	while (done < n && report_plain(&table, knotes, &items[done], &events[done], false))
+	while (done < n && report_plain(&table, knotes, &items[done], &events[done], PLAIN_UNCOUNTED))
 		done++;
 	return done;
 }
 
 int
-report_usual(struct kqueue *kq, const struct epoll_event *items, int done, int n, struct kevent *events,
+report_usual(struct kqueue *kq, struct epoll_event *items, int done, int n, struct kevent *events,
     bool first)
 {
 	const uint16_t call = kq->kq_call;
@@ -282,12 +281,12 @@ report_usual(struct kqueue *kq, const struct epoll_event *items, int done, int n
 }
 
 void
-report_told(struct kqueue *kq, const struct epoll_event *items, int n)
+report_told(struct kqueue *kq, const struct kevent *events, int n)
 {
 	struct watch *w;
 
 	for (int i = 0; i < n; i++) {
-		w = watch_find(&kq->kq_watches, (uint32_t)items[i].data.u64);
+		w = watch_at(&kq->kq_watches, (uint32_t)events[i].ident);
 		w->w_call = kq->kq_call;
 		w->w_called = 1;
 	}
