@@ -338,16 +338,8 @@ kevent_usual_told(struct kqueue *kq, int ep, struct kevent *events, int room, in
 
 	if (n > 0) {
 		kqueue_lock_inline(kq);
-		if (kqueue_is_open(kq) && ep == kq->kq_ep) {
-			done = 0;
-			if (kq->kq_ready.kl_first == 0) {
-				while (done < n && report_plain(&kq->kq_watches, kq->kq_pool.kp_chunk,
-				    &items[done], &events[done], PLAIN_COUNTED))
-					done++;
-				if (done < n)
-					done = report_usual(kq, items, done, n, events, true);
-			}
-		}
+		if (kqueue_is_open(kq) && ep == kq->kq_ep)
+			done = kq->kq_ready.kl_first == 0 ? report_usual(kq, items, n, events, true) : 0;
 		/* Where it had not room for all, there may be more. */
 		if (done == n && (n < nitems || nitems == room)) {
 			kqueue_unlock_inline(kq);

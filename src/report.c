@@ -235,31 +235,46 @@ usual_spent(struct kqueue *kq, struct watch *w, struct knote *kn)
 		kn->kn_status = KN_DISABLED;
 }
 
-/* The plain ones from done on that want no counts, in a function of its own: all is in registers. */
-__attribute__((noinline)) static int
-report_uncounted(const struct kqueue *kq, struct epoll_event *items, int done, int n,
-    struct kevent *events)
+/* The plain ones from done on that want counts, or do not: in functions of their own, where all is in registers. */
+static inline __attribute__((always_inline)) int
+report_plains(const struct kqueue *kq, struct epoll_event *items, int done, int n, struct kevent *events,
+    const enum plain counted)
 {
 	const struct watch_table table = kq->kq_watches;
 	struct knote *const *knotes = kq->kq_pool.kp_chunk;
+	struct epoll_event *item = items + done, *const end = items + n;
 
-	while (done < n && report_plain(&table, knotes, &items[done], &events[done], PLAIN_UNCOUNTED))
-		done++;
-	return done;
+	for (events += done; item != end && report_plain(&table, knotes, item, events, counted); events++)
+		item++;
+	return (int)(item - items);
+}
+
+__attribute__((noinline)) static int
+report_counted(const struct kqueue *kq, struct epoll_event *items, int n, struct kevent *events)
+{
+	return report_plains(kq, items, 0, n, events, PLAIN_COUNTED);
+}
+
+__attribute__((noinline)) static int
+report_uncounted(const struct kqueue *kq, struct epoll_event *items, int done, int n, struct kevent *events)
+{
+	return report_plains(kq, items, done, n, events, PLAIN_UNCOUNTED);
 }
 
 int
-report_usual(struct kqueue *kq, struct epoll_event *items, int done, int n, struct kevent *events,
-    bool first)
+report_usual(struct kqueue *kq, struct epoll_event *items, int n, struct kevent *events, bool first)
 {
 	const uint16_t call = kq->kq_call;
 	struct kevent *event;
 	struct watch *w;
 	struct knote *kn;
-	int data;
+	int done = 0, data;
 
-	if (first)
-		done = report_uncounted(kq, items, done, n, events);
+	if (first) {
+		done = report_counted(kq, items, n, events);
+		if (done < n)
+			done = report_uncounted(kq, items, done, n, events);
+	}
 	for (; done < n; done++) {
 		kn = usual_knote(kq, &items[done], &w);
 		if (kn == NULL || (!first && w->w_call == call))
