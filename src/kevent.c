@@ -446,7 +446,10 @@ kevent_alone(int fd, struct kevent *events, int room)
 	return 1;
 }
 
-/* A call that waits is a cancellation point.  Who is alone can be cancelled by himself only, before. */
+/*
+ * A call that waits is a cancellation point.  Who is alone can be cancelled by
+ * himself only, before, so that no wait of his needs to be ready for it.
+ */
 static inline void
 kevent_testcancel(int nevents)
 {
@@ -454,6 +457,7 @@ kevent_testcancel(int nevents)
 		pthread_testcancel();
 }
 
+/* What kevent_alone() is not for. */
 __attribute__((noinline)) static int
 kevent_otherwise(int fd, const struct kevent *changelist, int nchanges,
     struct kevent *eventlist, int nevents, const struct timespec *timeout)
