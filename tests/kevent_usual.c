@@ -536,11 +536,12 @@ END_TEST
 #define ALONE	false
 #endif
 
+/* The bare call: AddressSanitizer takes the frames that were left for live ones where a function does not return. */
 static void
 ends_well(void *arg)
 {
 	(void)arg;
-	_exit(ALONE ? 7 : 8);
+	syscall(SYS_exit_group, ALONE ? 7 : 8);
 }
 
 /* The program begins as one that cancels itself, if it is told to: only a new one is known to be alone. */
