@@ -128,17 +128,16 @@ struct usual {
 	int		room;
 	struct epoll_event *items;
 	int		nitems;
-	unsigned	silent;		/* sigaction_wait_begins() */
 	struct woken	woken;
 };
 
-/* Waits in u->woken.ep, and may be cancelled, u->items being marked; what epoll_wait() returns. */
+/* Waits in u->woken.ep, and may be cancelled, u->items being marked; how many reports, or -errno. */
 int	kevent_usual_wait(const struct usual *u);
 
 /*
- * A wait was interrupted that began with silent and results: -errno, or -EAGAIN if no handler of
- * the program's did it, but an ignored signal or a result of io_uring.
+ * A wait that began with results ended with error (-errno): that, or -EAGAIN if no handler of the
+ * program's did it, but an ignored signal or a result of io_uring.
  */
-int	kevent_interrupted(unsigned silent, unsigned results);
+int	kevent_interrupted(int error, unsigned results);
 
 #endif

@@ -140,7 +140,7 @@ kqueue_fork_child(void)
 bool
 kqueue_drop_inherited(void)
 {
-	if (!atomic_exchange(&pool_inherited, false) || kqueue_calls != 0)
+	if (!atomic_exchange(&pool_inherited, false) || kqueue_thread.calls != 0)
 		return false;
 	mem_reset();
 	return true;

@@ -41,10 +41,10 @@ kevent_report(struct call *call, unsigned lane, int n)
 
 	for (call->first = 0; i < n; i++) {
 		if (usual) {
-			int done = report_usual(call->kq, call->items + i, 0, n - i,
-			    call->out.el_kevent + call->out.el_count, false);
+			struct kevent *events = call->out.el_kevent + call->out.el_count;
+			int done = report_usual(call->kq, call->items + i, n - i, events, false);
 
-			report_told(call->kq, call->items + i, done);
+			report_told(call->kq, events, done);
 			call->out.el_count += done;
 			i += done;
 		}

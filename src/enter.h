@@ -6,6 +6,7 @@
 #include "fdtable.h"
 #include "kqueue.h"
 #include "pool.h"
+#include "syscall.h"
 
 /* Where closes are seen.  NULL: it is no queue, or this is a child; kqueue_enter() finds out. */
 static inline struct kqueue *
@@ -24,7 +25,7 @@ kqueue_enter_inline(int fd)
 		kqueue_drop(kq);
 		return NULL;
 	}
-	kqueue_calls++;
+	kqueue_thread.calls++;
 	return kq;
 }
 
@@ -32,9 +33,47 @@ static inline void
 kqueue_leave_inline(struct kqueue *kq)
 {
 	kqueue_drop(kq);
-	kqueue_calls--;
+	kqueue_thread.calls--;
 	if (atomic_load_explicit(&pool_unended, memory_order_relaxed))
 		kqueue_end_unended();
 }
+
+/*
+ * The same for who is single_threaded(), in pieces, so that kevent() makes no call in between.  The
+ * reference is for a handler that closes the queue: one instruction is whole to that, locked or not.
+ */
+#if defined(SYSCALL_BARE) && defined(__x86_64__)
+
+static inline void
+kqueue_hold_alone(struct kqueue *kq)
+{
+	__asm__ volatile("addl $1, %0" : "+m"(kq->kq_refs) : : "memory", "cc");
+}
+
+/* Whether that was the last reference. */
+static inline bool
+kqueue_let_go_alone(struct kqueue *kq)
+{
+	bool last;
+
+	__asm__ volatile("subl $1, %0" : "+m"(kq->kq_refs), "=@ccz"(last) : : "memory");
+	return last;
+}
+
+#else
+
+static inline void
+kqueue_hold_alone(struct kqueue *kq)
+{
+	atomic_fetch_add(&kq->kq_refs, 1);
+}
+
+static inline bool
+kqueue_let_go_alone(struct kqueue *kq)
+{
+	return atomic_fetch_sub(&kq->kq_refs, 1) == 1;
+}
+
+#endif
 
 #endif

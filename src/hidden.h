@@ -45,7 +45,7 @@ void	hidden_close(int fd);
 /*
  * The program takes this number for itself: if it is one of ours, ours moves.
  * 0 or -errno (EMFILE).  Takes no lock; but what a signal handler of this thread
- * closes meanwhile must not be ended by it (lock_depth), for that might wait for us.
+ * closes meanwhile must not be ended by it (kqueue_thread.locks), for that might wait for us.
  */
 int	hidden_yield(int fd);
 

@@ -161,10 +161,7 @@ kevent_check(const struct eventlist *changes, const struct eventlist *out, unsig
 		return -EINVAL;
 	if ((flags & ~(KEVENT_FLAG_IMMEDIATE | KEVENT_FLAG_ERROR_EVENTS)) != 0)
 		return -EINVAL;
-	if (timeout != NULL && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 ||
-	    timeout->tv_nsec > 999999999))
-		return -EINVAL;
-	return 0;
+	return kevent_bad_timeout(timeout) ? -EINVAL : 0;
 }
 
 /* What both calls do; flags: KEVENT_FLAG_...  call->kq and call->out are filled in. */
@@ -274,8 +271,34 @@ kevent_unusual(int fd, struct kqueue *kq, const struct kevent *changelist, int n
 static inline bool
 kevent_is_usual(const struct kqueue *kq)
 {
-	return atomic_load_explicit(&kq->kq_nready, memory_order_relaxed) == 0 &&
-	    atomic_load_explicit(&kq->kq_nlook, memory_order_relaxed) == 0;
+	return (atomic_load_explicit(&kq->kq_nready, memory_order_relaxed) |
+	    atomic_load_explicit(&kq->kq_nlook, memory_order_relaxed)) == 0;
+}
+
+/*
+ * Takes the lock where nobody has it, nothing is to be caught up with, as a closed queue always
+ * has, and nothing is in kq_ready, which the bell would tell; ep still is the queue's.
+ */
+static inline bool
+kevent_lock_alone(struct kqueue *kq, int ep)
+{
+	_Static_assert(BELL_OFF == 0, "the bell's state is one of several that are to be 0");
+
+	if ((atomic_load_explicit(&kq->kq_lock.lk_word, memory_order_relaxed) |
+	    atomic_load_explicit(&kq->kq_behind, memory_order_acquire) | kq->kq_bell) != 0 || ep != kq->kq_ep)
+		return false;
+	lock_take_alone(&kq->kq_lock);
+	return true;
+}
+
+/* Where epoll's reports go: behind the events that are made of them, each but the last of which ends before its own. */
+static inline struct epoll_event *
+kevent_usual_items(struct kevent *events, int room, int *n)
+{
+	if (room > KEVENT_STACK)
+		return kevent_items_within(events, sizeof(*events), room, n);
+	*n = room;
+	return (struct epoll_event *)(void *)(events + room) - room;
 }
 
 /*
@@ -297,7 +320,7 @@ kevent_usual_goes_on(struct usual *u, int done)
 	if (done >= 0) {
 		u->kq->kq_call++;
 		call.first = call.out.el_count = done;
-		report_told(u->kq, u->items, done);
+		report_told(u->kq, u->events, done);
 		kevent_collect_rest(&call, u->woken.n);
 		kqueue_unlock(u->kq);
 		u->woken.n = 0;
@@ -305,95 +328,158 @@ kevent_usual_goes_on(struct usual *u, int done)
 	return call.out.el_count > 0 ? call.out.el_count : kevent_wait_on(&call, NULL, &u->woken);
 }
 
-/* The same, and is over then.  saved: errno as the program knows it. */
+/* Epoll has said n in a usual call: events out, or what else there is to be done.  It is over then. */
 __attribute__((noinline)) static int
-kevent_usual_ends(struct usual *u, int done, int saved)
+kevent_usual_told(struct kqueue *kq, int ep, struct kevent *events, int room, int n)
 {
-	int result;
-
-	if (u->woken.n < 0)
-		u->woken.n = kevent_interrupted(u->silent, 0);
-	result = kevent_usual_goes_on(u, done);
-	kqueue_leave(u->kq);
-	errno = saved;
-	return kevent_result(result);
-}
-
-/*
- * All of it in one piece, twice: for who is alone and has little room, and for all others, where
- * who waits may be cancelled.
- */
-static inline __attribute__((always_inline)) int
-kevent_usual(int fd, struct kevent *events, int room, const bool simple)
-{
-	struct kqueue *kq = kqueue_enter_inline(fd);
-	struct epoll_event stack[KEVENT_STACK], *items = stack;
-	int saved, ep, n, nitems = room, done = -1;
+	int saved = errno, done = -1, nitems;
+	struct epoll_event *items = kevent_usual_items(events, room, &nitems);
 	struct usual u;
-	unsigned silent;
 
-	if (kq == NULL || !kevent_is_usual(kq))
-		return kevent_unusual(fd, kq, NULL, 0, events, room, NULL);
-	saved = errno;
-	silent = sigaction_wait_begins();
-	ep = kq->kq_ep;
-	if (simple) {
-		n = epoll_wait(ep, items, nitems, -1);
-	} else {
-		if (room > KEVENT_STACK)
-			items = kevent_items_within(events, sizeof(*events), room, &nitems);
-		u = (struct usual){ kq, events, room, items, nitems, silent, { ep, 0 } };
-		kevent_mark_items(items, nitems);
-		n = kevent_usual_wait(&u);
-	}
 	if (n > 0) {
 		kqueue_lock_inline(kq);
-		if (kqueue_is_open(kq) && ep == kq->kq_ep) {
-			done = 0;
-			if (kq->kq_ready.kl_first == 0) {
-				while (done < n && report_plain(&kq->kq_watches, kq->kq_pool.kp_chunk,
-				    &items[done], &events[done], true))
-					done++;
-				if (done < n)
-					done = report_usual(kq, items, done, n, events, true);
-			}
-		}
+		if (kqueue_is_open(kq) && ep == kq->kq_ep)
+			done = kq->kq_ready.kl_first == 0 ? report_usual(kq, items, n, events, true) : 0;
 		/* Where it had not room for all, there may be more. */
 		if (done == n && (n < nitems || nitems == room)) {
 			kqueue_unlock_inline(kq);
 			kqueue_leave_inline(kq);
+			errno = saved;
 			return n;
 		}
 		if (done < 0)
 			kqueue_unlock_inline(kq);
+	} else if (n < 0) {
+		n = kevent_interrupted(n, 0);
 	}
-	u = (struct usual){ kq, events, room, items, nitems, silent, { ep, n } };
-	return kevent_usual_ends(&u, done, saved);
+	u = (struct usual){ kq, events, room, items, nitems, { ep, n } };
+	n = kevent_usual_goes_on(&u, done);
+	kqueue_leave(kq);
+	errno = saved;
+	return kevent_result(n);
 }
 
+/* With other threads, or more room: who waits may be cancelled. */
 __attribute__((noinline)) static int
-kevent_usual_at_large(int fd, struct kevent *events, int room)
+kevent_usual(int fd, struct kevent *events, int room)
 {
-	return kevent_usual(fd, events, room, false);
+	struct kqueue *kq = kqueue_enter_inline(fd);
+	struct usual u;
+
+	if (kq == NULL || !kevent_is_usual(kq))
+		return kevent_unusual(fd, kq, NULL, 0, events, room, NULL);
+	sigaction_wait_begins();
+	u = (struct usual){ .kq = kq, .events = events, .room = room, .woken = { kq->kq_ep, 0 } };
+	u.items = kevent_usual_items(events, room, &u.nitems);
+	kevent_mark_items(u.items, u.nitems);
+	return kevent_usual_told(kq, u.woken.ep, events, room, kevent_usual_wait(&u));
+}
+
+/* The last reference is gone, or a queue is to be ended: n is what the call returns. */
+__attribute__((noinline)) static int
+kevent_alone_ends(struct kqueue *kq, bool last, int n)
+{
+	int saved = errno;
+
+	if (last)
+		kqueue_dropped(kq);
+	kqueue_end_unended();
+	errno = saved;
+	return n;
+}
+
+/* kq: entered; NULL: to be entered, if it is one. */
+__attribute__((noinline)) static int
+kevent_alone_unusual(int fd, struct kqueue *kq, struct kevent *events, int room)
+{
+	return kevent_unusual(fd, kq, NULL, 0, events, room, NULL);
+}
+
+/* The number led elsewhere as soon as the queue was held: once more. */
+__attribute__((noinline)) static int
+kevent_alone_again(int fd, struct kqueue *kq, struct kevent *events, int room)
+{
+	kqueue_drop(kq);
+	return kevent_unusual(fd, NULL, NULL, 0, events, room, NULL);
+}
+
+/*
+ * The same without other threads, whose one event is a plain one: that is all of it.  Whatever is
+ * otherwise is another function's to end with, so nothing is kept for when one returns: no call
+ * is made but the system's.
+ */
+static inline __attribute__((always_inline)) int
+kevent_alone(int fd, struct kevent *events, int room)
+{
+	struct fdrole *role = fdtable_role(fd);
+	struct epoll_event *items;
+	struct kqueue *kq;
+	int n, ep;
+	bool last;
+
+	if (role == NULL || (kq = atomic_load_explicit(&role->fr_queue, memory_order_acquire)) == NULL ||
+	    pool_has_page_inherited())
+		return kevent_alone_unusual(fd, NULL, events, room);
+	kqueue_hold_alone(kq);
+	if (atomic_load(&role->fr_queue) != kq)
+		return kevent_alone_again(fd, kq, events, room);
+	kqueue_thread.calls++;
+	if (!kevent_is_usual(kq))
+		return kevent_alone_unusual(fd, kq, events, room);
+	sigaction_wait_begins();
+	ep = kq->kq_ep;
+	items = kevent_usual_items(events, room, &n);
+	n = syscall_epoll_wait(ep, items, n);
+	if (n != 1 || !single_threaded() || !kevent_lock_alone(kq, ep))
+		return kevent_usual_told(kq, ep, events, room, n);
+	if (!report_plain(&kq->kq_watches, kq->kq_pool.kp_chunk, items, events, PLAIN_ANY)) {
+		lock_drop_alone(&kq->kq_lock);
+		return kevent_usual_told(kq, kq->kq_ep, events, room, 1);
+	}
+	lock_drop_alone(&kq->kq_lock);
+	last = kqueue_let_go_alone(kq);
+	kqueue_thread.calls--;
+	if (last)
+		return kevent_alone_ends(kq, true, 1);
+	if (atomic_load_explicit(&pool_unended, memory_order_relaxed))
+		return kevent_alone_ends(kq, false, 1);
+	return 1;
 }
 
 /*
  * A call that waits is a cancellation point.  Who is alone can be cancelled by
  * himself only, before, so that no wait of his needs to be ready for it.
  */
+static inline void
+kevent_testcancel(int nevents)
+{
+	if (nevents > 0 && single_threaded())
+		pthread_testcancel();
+}
+
+/* What kevent_alone() is not for. */
+__attribute__((noinline)) static int
+kevent_otherwise(int fd, const struct kevent *changelist, int nchanges,
+    struct kevent *eventlist, int nevents, const struct timespec *timeout)
+{
+	kevent_testcancel(nevents);
+	if (nchanges != 0 || nevents <= 0 || timeout != NULL || (uintptr_t)eventlist < KEVENT_PAGE ||
+	    !mode_is_usual())
+		return kevent_unusual(fd, NULL, changelist, nchanges, eventlist, nevents, timeout);
+	return kevent_usual(fd, eventlist, nevents);
+}
+
 KQ_PUBLIC int
 kevent(int fd, const struct kevent *changelist, int nchanges,
     struct kevent *eventlist, int nevents, const struct timespec *timeout)
 {
-	bool alone = single_threaded();
+	unsigned odd = (unsigned)nchanges | atomic_load_explicit(&mode_bits, memory_order_relaxed);
 
-	if (nevents > 0 && alone)
-		pthread_testcancel();
-	if (nchanges != 0 || nevents <= 0 || timeout != NULL || (uintptr_t)eventlist < KEVENT_PAGE ||
-	    !mode_is_usual())
-		return kevent_unusual(fd, NULL, changelist, nchanges, eventlist, nevents, timeout);
-	return alone && nevents <= KEVENT_STACK ? kevent_usual(fd, eventlist, nevents, true) :
-	    kevent_usual_at_large(fd, eventlist, nevents);
+	if ((odd | (uintptr_t)timeout) != 0 || (unsigned)nevents - 1 >= KEVENT_STACK ||
+	    (uintptr_t)eventlist < KEVENT_PAGE || !single_threaded())
+		return kevent_otherwise(fd, changelist, nchanges, eventlist, nevents, timeout);
+	pthread_testcancel();
+	return kevent_alone(fd, eventlist, nevents);
 }
 
 KQ_PUBLIC int
@@ -409,8 +495,7 @@ kevent64(int fd, const struct kevent64_s *changelist, int nchanges,
 	call.out = (struct eventlist){
 		.el_kevent64 = eventlist, .el_room = nevents, .el_wide = true
 	};
-	if (nevents > 0 && single_threaded())
-		pthread_testcancel();
+	kevent_testcancel(nevents);
 	call.kq = kqueue_enter(fd);
 	return kevent_either(fd, &changes, &call, flags, timeout);
 }

@@ -32,9 +32,14 @@ struct knote {
 	};
 	uint32_t	kn_sfflags;	/* fflags as asked */
 	uint32_t	kn_fflags;	/* fflags as seen */
-	uint16_t	kn_flags;	/* EV_ bits that come back with each event */
-	uint8_t		kn_filter;	/* -EVFILT_... */
-	uint8_t		kn_status;	/* KN_... */
+	union {
+		struct {
+			uint16_t kn_flags;	/* EV_ bits that come back with each event */
+			uint8_t	kn_filter;	/* -EVFILT_... */
+			uint8_t	kn_status;	/* KN_... */
+		};
+		uint32_t kn_kind;	/* all three */
+	};
 	uint32_t	kn_slot;
 	uint32_t	kn_next;	/* slot of the next in its hash chain or watch */
 	uint32_t	kn_before;	/* slots of its neighbours in kq_ready or kq_look */

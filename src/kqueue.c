@@ -29,7 +29,6 @@ _Atomic int pool_eventfd = -1;
 _Atomic pid_t pool_process;
 _Atomic bool pool_unended;
 
-_Thread_local unsigned kqueue_calls;
 _Atomic unsigned mode_bits;
 
 static void kqueue_end(struct kqueue *kq);
@@ -160,7 +159,7 @@ kqueue_end_unended(void)
 	struct kqueue *kq;
 	int closed;
 
-	while (lock_depth == 0 && atomic_load_explicit(&pool_unended, memory_order_relaxed)) {
+	while (kqueue_thread.locks == 0 && atomic_load_explicit(&pool_unended, memory_order_relaxed)) {
 		atomic_store(&pool_unended, false);
 		for (kq = kqueue_first(); kq != NULL; kq = kq->kq_next) {
 			closed = KQ_CLOSED;
@@ -289,7 +288,7 @@ kqueue_enter_slowly(int fd)
 		atomic_fetch_add(&kq->kq_refs, 1);
 		still = atomic_load(&fdtable_role(fd)->fr_queue);
 		if (still == kq) {
-			kqueue_calls++;
+			kqueue_thread.calls++;
 			break;
 		}
 		/* Closed meanwhile; the number may lead to another by now. */
@@ -320,7 +319,7 @@ kqueue_dropped(struct kqueue *kq)
 
 	if (atomic_load(&kq->kq_state) != KQ_CLOSED)
 		return;
-	if (lock_depth > 0)
+	if (kqueue_thread.locks > 0)
 		atomic_store(&pool_unended, true);
 	else if (atomic_compare_exchange_strong(&kq->kq_state, &closed, KQ_ENDING))
 		kqueue_end(kq);
@@ -372,8 +371,8 @@ kqueue_yield(int fd)
 	/* A child of vfork() runs in our memory but has descriptors of its own. */
 	if (getpid() != atomic_load_explicit(&pool_process, memory_order_relaxed))
 		return 0;
-	lock_depth++;
-	kqueue_calls++;
+	kqueue_thread.locks++;
+	kqueue_thread.calls++;
 	error = hidden_yield(fd);
 	if (error == 0 && (bell || signals))
 		for (struct kqueue *kq = kqueue_first(); kq != NULL; kq = kq->kq_next) {
@@ -384,8 +383,8 @@ kqueue_yield(int fd)
 				sigaction_follow_bell(kq, fd);
 			kqueue_drop(kq);
 		}
-	kqueue_calls--;
-	lock_depth--;
+	kqueue_thread.calls--;
+	kqueue_thread.locks--;
 	errno = saved;
 	return error;
 }
@@ -416,6 +415,8 @@ kqueue_catch_up(struct kqueue *kq)
 		aio_report(kq);
 	if (atomic_load(&kq->kq_bell_moved))
 		bell_put_right(kq);
+	if (!kqueue_is_open(kq))
+		kqueue_fall_behind(kq);
 }
 
 void
@@ -438,6 +439,7 @@ pool_fork_child(void)
 
 	for (kq = kqueue_first(); kq != NULL; kq = kq->kq_next) {
 		atomic_store(&kq->kq_state, KQ_LEFT);
+		kqueue_fall_behind(kq);
 		atomic_store(&kq->kq_lock.lk_word, 0);
 		atomic_store(&kq->kq_ep, -1);
 		for (unsigned lane = 1; lane < WATCH_LANES; lane++)

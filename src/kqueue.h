@@ -45,7 +45,7 @@ struct kqueue {
 	_Atomic int	kq_state;	/* (a) enum kqueue_state */
 	_Atomic uint32_t kq_nready;	/* (k); read without it as a hint */
 	_Atomic uint32_t kq_nlook;	/* (k); how many are in kq_look; read as a hint */
-	_Atomic bool	kq_behind;	/* (a) there is something in one of the next four */
+	_Atomic bool	kq_behind;	/* (a) there is something in one of the next four, or it is not open */
 	_Atomic bool	kq_bell_moved;	/* (a) the bell has another number: kq_bell is void */
 	_Atomic bool	kq_scan;	/* (a) some number watched by several queues was closed */
 	_Atomic int	kq_closed;	/* (a) 1 + a watched number that was closed; chained */
@@ -113,12 +113,6 @@ enum source_kind {
 
 /* A new queue's number, or -errno. */
 int	kqueue_make(void);
-
-/*
- * How many calls that use queues this thread is in: if a handler forks, its child
- * goes on with them, and keeps the parent's memory until then (child.c).
- */
-extern _Thread_local unsigned kqueue_calls;
 
 /* The queue behind a number, with a reference; NULL: EBADF. */
 struct kqueue *kqueue_enter(int fd);

@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-_Thread_local unsigned lock_depth;
+_Thread_local struct kqueue_thread kqueue_thread;
 
 /*
  * A lock is mostly held for the time of a system call or two, less than it takes

@@ -5,8 +5,7 @@
  * pthread's: kevent() takes one lock for each call.  A forked child may simply
  * overwrite it.
  *
- * lock_depth counts the locks that this thread holds.  A signal handler that
- * finds it above zero has interrupted the library and must not enter it.
+ * kqueue_thread.locks counts those that this thread holds.
  *
  * Lock order, outermost first:
  *	pool		kqueue.c: making queues
@@ -22,6 +21,7 @@
 
 #include "helgrind.h"
 #include "single.h"
+#include "kqueue_thread.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -29,8 +29,6 @@
 struct lock {
 	_Atomic uint32_t lk_word;	/* 0 free, 1 held, 2 held and wanted */
 };
-
-extern _Thread_local unsigned lock_depth;
 
 void	lock_wait(struct lock *lk);
 void	lock_wake(struct lock *lk);
@@ -40,7 +38,7 @@ lock_take(struct lock *lk)
 {
 	uint32_t unheld = 0;
 
-	lock_depth++;
+	kqueue_thread.locks++;
 	atomic_signal_fence(memory_order_seq_cst);
 	if (single_threaded() && atomic_load_explicit(&lk->lk_word, memory_order_relaxed) == 0)
 		atomic_store_explicit(&lk->lk_word, 1, memory_order_relaxed);
@@ -48,6 +46,25 @@ lock_take(struct lock *lk)
 	    memory_order_acquire, memory_order_relaxed))
 		lock_wait(lk);
 	HELGRIND_TAKEN(lk);
+}
+
+/* The same for who is single_threaded() and has found it free. */
+static inline void
+lock_take_alone(struct lock *lk)
+{
+	kqueue_thread.locks++;
+	atomic_signal_fence(memory_order_seq_cst);
+	atomic_store_explicit(&lk->lk_word, 1, memory_order_relaxed);
+	HELGRIND_TAKEN(lk);
+}
+
+static inline void
+lock_drop_alone(struct lock *lk)
+{
+	HELGRIND_DROPPED(lk);
+	atomic_store_explicit(&lk->lk_word, 0, memory_order_release);
+	atomic_signal_fence(memory_order_seq_cst);
+	kqueue_thread.locks--;
 }
 
 /* A forked child: who held it is not here.  Written only if need be: most pages stay its parent's. */
@@ -67,7 +84,7 @@ lock_drop(struct lock *lk)
 	else if (atomic_exchange_explicit(&lk->lk_word, 0, memory_order_release) == 2)
 		lock_wake(lk);
 	atomic_signal_fence(memory_order_seq_cst);
-	lock_depth--;
+	kqueue_thread.locks--;
 }
 
 #endif

@@ -31,6 +31,7 @@ kqueue_drop_number(struct kqueue *kq)
 	if (atomic_fetch_sub(&kq->kq_numbers, 1) != 1 ||
 	    !atomic_compare_exchange_strong(&kq->kq_state, &open, KQ_CLOSED))
 		return;
+	kqueue_fall_behind(kq);
 	/* A level wakes every waiter; without other threads there is none, unless we are a handler's. */
 	if (!single_threaded() || atomic_load(&kq->kq_refs) > 1)
 		bell_set(kq, EPOLLIN);
@@ -219,12 +220,12 @@ kqueue_duplicate(int fd)
 	/* A child of vfork() runs in our memory but has descriptors of its own. */
 	if (kq == NULL || getpid() != atomic_load_explicit(&pool_process, memory_order_relaxed))
 		return NULL;
-	kqueue_calls++;
+	kqueue_thread.calls++;
 	atomic_fetch_add(&kq->kq_refs, 1);
 	if (fdtable_queue(fd) == kq && kqueue_number_comes(kq))
 		return kq;
 	kqueue_drop(kq);
-	kqueue_calls--;
+	kqueue_thread.calls--;
 	return NULL;
 }
 
@@ -247,7 +248,7 @@ kqueue_duplicated(struct kqueue *kq, int copy)
 	if (role != NULL && atomic_load(&kq->kq_state) == KQ_LEFT)
 		atomic_compare_exchange_strong(&role->fr_queue, &left, NULL);
 	kqueue_drop(kq);
-	kqueue_calls--;
+	kqueue_thread.calls--;
 	errno = saved;
 }
 
@@ -308,7 +309,7 @@ kqueue_descriptor_closes(int fd)
 	if (getpid() != atomic_load_explicit(&pool_process, memory_order_relaxed))
 		return;
 	saved = errno;
-	kqueue_calls++;
+	kqueue_thread.calls++;
 	/* Only what is there is written: of most numbers the table's page is not in memory. */
 	vanish = (atomic_load(&entry->fe_state) & FDTABLE_VANISH) != 0 &&
 	    (atomic_fetch_and(&entry->fe_state, ~FDTABLE_VANISH) & FDTABLE_VANISH) != 0;
@@ -323,6 +324,6 @@ kqueue_descriptor_closes(int fd)
 		kqueue_tell_closed(kq, fd, entry, true, vanish);
 	kqueue_number_closes(fdtable_role(fd));
 	kqueue_end_unended();
-	kqueue_calls--;
+	kqueue_thread.calls--;
 	errno = saved;
 }

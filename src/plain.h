@@ -9,21 +9,66 @@
 #include "kqueue.h"
 #include "source/watch_item.h"
 
+#include "syscall.h"
+
 #include <sys/event.h>
-#include <sys/ioctl.h>
 
 /* Flags that a knote of the usual kind has not (report_usual()), and of this kind. */
 #define USUAL_NOT	(EV_CLEAR | EV_UDATA_SPECIFIC | EV_VANISHED)
 #define PLAIN_NOT	(USUAL_NOT | EV_ONESHOT | EV_DISPATCH)
 
+/* With a count, or without, or either; what its knote and its watch are is a word of each, without these bits. */
+enum plain { PLAIN_COUNTED, PLAIN_UNCOUNTED, PLAIN_ANY };
+
+#define PLAIN_KIND(flags, filter, status) (((struct knote) {			\
+		.kn_flags = (flags), .kn_filter = (filter), .kn_status = (status) \
+	}).kn_kind)
+#define PLAIN_FORM(lane, kind) (((struct watch) { .w_lane = (lane), .w_kind = (kind) }).w_form)
+
+static inline __attribute__((always_inline)) bool
+plain_kind(const struct knote *kn, const enum plain counted)
+{
+	const uint32_t either = counted == PLAIN_ANY ? NOTE_NOCOUNT : 0;
+
+	return (kn->kn_kind & PLAIN_KIND(PLAIN_NOT, 0xff, 0xff)) == PLAIN_KIND(0, -EVFILT_READ, 0) &&
+	    (kn->kn_sfflags & ~either) == (counted == PLAIN_UNCOUNTED ? NOTE_NOCOUNT : 0) && kn->kn_next == 0;
+}
+
+static inline __attribute__((always_inline)) bool
+plain_form(uint16_t form)
+{
+	return (form & PLAIN_FORM(0xff, 0xfc)) == PLAIN_FORM(0, FD_STREAM);	/* FD_HAS_BYTES() */
+}
+
+/* The first half of an event, in two words: EVFILT_READ, no fflags.  The compiler is kept from packing them into one. */
+static inline __attribute__((always_inline)) void
+plain_begin(struct kevent *event, uint32_t fd, uint16_t flags)
+{
+	const struct { int16_t filter; uint16_t flags; uint32_t fflags; } head = { EVFILT_READ, flags, 0 };
+	uint64_t word;
+
+	memcpy(&word, &head, sizeof(word));
+	__asm__("" : "+r"(word));
+	event->ident = fd;
+	memcpy((char *)event + offsetof(struct kevent, filter), &word, sizeof(word));
+}
+
+/* The count that was asked for in vain may have been written over the end of a report. */
+static inline __attribute__((always_inline)) void
+plain_restore(struct epoll_event *item)
+{
+	if (sizeof(*item) + sizeof(int) > sizeof(struct kevent) - offsetof(struct kevent, data))
+		item->events = EPOLLIN;
+}
+
 /*
  * Tells an event if a report of lane 0 is plain; else nothing is done.  With the lock of the queue
- * held whose tables these are; it cannot have come before in this call.  counted: one with a
- * count, or one without.
+ * held whose tables these are; it cannot have come before in this call.  The report may be where
+ * the event or one after it will be: it is read first.
  */
 static inline __attribute__((always_inline)) bool
-report_plain(const struct watch_table *table, struct knote *const *knotes, const struct epoll_event *item,
-    struct kevent *event, const bool counted)
+report_plain(const struct watch_table *table, struct knote *const *knotes, struct epoll_event *item,
+    struct kevent *event, const enum plain counted)
 {
 	const uint64_t tag = item->data.u64;
 	const uint32_t fd = (uint32_t)tag;
@@ -35,17 +80,16 @@ report_plain(const struct watch_table *table, struct knote *const *knotes, const
 	if (w == NULL || w->w_gen[0] != tag >> 32)
 		return false;
 	kn = &knotes[w->w_knotes >> KNOTE_CHUNK_SHIFT][w->w_knotes & (KNOTE_CHUNK - 1)];
-	if (kn->kn_next != 0 || kn->kn_status != 0 || kn->kn_filter != -EVFILT_READ ||
-	    (kn->kn_flags & PLAIN_NOT) != 0 || kn->kn_sfflags != (counted ? 0 : NOTE_NOCOUNT) ||
-	    w->w_lane != 0 || !FD_HAS_BYTES(w->w_kind) ||
-	    item->events != EPOLLIN)
+	if (!plain_kind(kn, counted) || !plain_form(w->w_form) || item->events != EPOLLIN)
 		return false;
-	if (counted && (ioctl((int)fd, FIONREAD, &bytes) != 0 || bytes <= 0))
-		return false;
-	event->ident = fd;
-	event->filter = EVFILT_READ;
-	event->flags = kn->kn_flags;
-	event->fflags = 0;
+	if (counted == PLAIN_COUNTED || (counted == PLAIN_ANY && kn->kn_sfflags == 0)) {
+		bytes = syscall_readable((int)fd, &event->data);
+		if (bytes <= 0) {
+			plain_restore(item);
+			return false;
+		}
+	}
+	plain_begin(event, fd, kn->kn_flags);
 	event->data = bytes;
 	event->udata = kn->kn_udata;
 	return true;

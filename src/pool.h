@@ -37,6 +37,14 @@ pool_is_inherited(void)
 	return page != NULL && atomic_load_explicit(page, memory_order_acquire) != PAGE_OWN;
 }
 
+/* The same where a queue was found, before which there is a page. */
+static inline bool
+pool_has_page_inherited(void)
+{
+	return atomic_load_explicit(atomic_load_explicit(&pool_page, memory_order_acquire),
+	    memory_order_acquire) != PAGE_OWN;
+}
+
 /* child.c: it becomes one. */
 void	kqueue_take_over(void);
 

@@ -20,7 +20,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -206,7 +205,7 @@ usual_knote(struct kqueue *kq, const struct epoll_event *item, struct watch **fo
 	return kn;
 }
 
-/* What the event's data is to be; 0: that takes a closer look.  errno is the caller's business. */
+/* What the event's data is to be; not positive: that takes a closer look.  errno is the caller's business. */
 static inline int
 usual_data(const struct knote *kn, const struct watch *w, uint32_t revents)
 {
@@ -217,7 +216,7 @@ usual_data(const struct knote *kn, const struct watch *w, uint32_t revents)
 	if (kn->kn_filter == -EVFILT_READ && revents == EPOLLIN && FD_HAS_BYTES(w->w_kind)) {
 		if (kn->kn_sfflags != 0)
 			return 1;
-		return ioctl(fd, FIONREAD, &bytes) == 0 ? bytes : 0;
+		return syscall_readable(fd, &bytes);
 	}
 	if (kn->kn_filter == -EVFILT_WRITE && revents == EPOLLOUT && w->w_kind == FD_STREAM &&
 	    !fdtable_shut(fd))
@@ -236,31 +235,46 @@ usual_spent(struct kqueue *kq, struct watch *w, struct knote *kn)
 		kn->kn_status = KN_DISABLED;
 }
 
-/* The plain ones from done on that want no counts, in a function of its own: all is in registers. */
-__attribute__((noinline)) static int
-report_uncounted(const struct kqueue *kq, const struct epoll_event *items, int done, int n,
-    struct kevent *events)
+/* The plain ones from done on that want counts, or do not: in functions of their own, where all is in registers. */
+static inline __attribute__((always_inline)) int
+report_plains(const struct kqueue *kq, struct epoll_event *items, int done, int n, struct kevent *events,
+    const enum plain counted)
 {
 	const struct watch_table table = kq->kq_watches;
 	struct knote *const *knotes = kq->kq_pool.kp_chunk;
+	struct epoll_event *item = items + done, *const end = items + n;
 
-	while (done < n && report_plain(&table, knotes, &items[done], &events[done], false))
-		done++;
-	return done;
+	for (events += done; item != end && report_plain(&table, knotes, item, events, counted); events++)
+		item++;
+	return (int)(item - items);
+}
+
+__attribute__((noinline)) static int
+report_counted(const struct kqueue *kq, struct epoll_event *items, int n, struct kevent *events)
+{
+	return report_plains(kq, items, 0, n, events, PLAIN_COUNTED);
+}
+
+__attribute__((noinline)) static int
+report_uncounted(const struct kqueue *kq, struct epoll_event *items, int done, int n, struct kevent *events)
+{
+	return report_plains(kq, items, done, n, events, PLAIN_UNCOUNTED);
 }
 
 int
-report_usual(struct kqueue *kq, const struct epoll_event *items, int done, int n, struct kevent *events,
-    bool first)
+report_usual(struct kqueue *kq, struct epoll_event *items, int n, struct kevent *events, bool first)
 {
 	const uint16_t call = kq->kq_call;
 	struct kevent *event;
 	struct watch *w;
 	struct knote *kn;
-	int data;
+	int done = 0, data;
 
-	if (first)
-		done = report_uncounted(kq, items, done, n, events);
+	if (first) {
+		done = report_counted(kq, items, n, events);
+		if (done < n)
+			done = report_uncounted(kq, items, done, n, events);
+	}
 	for (; done < n; done++) {
 		kn = usual_knote(kq, &items[done], &w);
 		if (kn == NULL || (!first && w->w_call == call))
@@ -282,12 +296,12 @@ report_usual(struct kqueue *kq, const struct epoll_event *items, int done, int n
 }
 
 void
-report_told(struct kqueue *kq, const struct epoll_event *items, int n)
+report_told(struct kqueue *kq, const struct kevent *events, int n)
 {
 	struct watch *w;
 
 	for (int i = 0; i < n; i++) {
-		w = watch_find(&kq->kq_watches, (uint32_t)items[i].data.u64);
+		w = watch_at(&kq->kq_watches, (uint32_t)events[i].ident);
 		w->w_call = kq->kq_call;
 		w->w_called = 1;
 	}

@@ -20,14 +20,15 @@ void	report_watch(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t reven
 
 /*
  * The same for the usual case, which takes a tenth of the instructions: the only knote of a
- * descriptor that is read or written, without EV_CLEAR, with no more to it.  Deals with
- * the reports of lane 0 from the done-th on as long as they are of that kind; how many were
- * dealt with in all.  There is room for all.  first: none can have come before in this call.
+ * descriptor that is read or written, without EV_CLEAR, with no more to it.  Deals with the
+ * reports of lane 0 as long as they are of that kind; how many were dealt with.  There is room
+ * for all, and an event may overwrite what was dealt with.  first: none can have come before in
+ * this call.
  */
-int	report_usual(struct kqueue *kq, const struct epoll_event *items, int done, int n,
-	    struct kevent *events, bool first);
+int	report_usual(struct kqueue *kq, struct epoll_event *items, int n, struct kevent *events,
+	    bool first);
 
-/* The call goes on, and is to tell none of these twice: report_usual() has dealt with them. */
-void	report_told(struct kqueue *kq, const struct epoll_event *items, int n);
+/* The call goes on, and is to tell none of these twice: report_usual() has made them. */
+void	report_told(struct kqueue *kq, const struct kevent *events, int n);
 
 #endif

@@ -132,10 +132,10 @@ kevent_nap(const struct call *call, const struct timespec *timeout, const sigset
 }
 
 int
-kevent_interrupted(unsigned silent, unsigned results)
+kevent_interrupted(int error, unsigned results)
 {
-	return errno == EINTR && (sigaction_only_ignored(silent) ||
-	    (results != aio_results() && !sigaction_was_handled())) ? -EAGAIN : -errno;
+	return error == -EINTR && (sigaction_only_ignored() ||
+	    (results != aio_results() && !sigaction_was_handled())) ? -EAGAIN : error;
 }
 
 /*
@@ -147,17 +147,17 @@ kevent_wait_once(struct call *call, int ep, const struct timespec *timeout, bool
 {
 	int n = again ? kevent_guard(call) : 0;
 	const sigset_t *mask = call->guarded ? &call->mask : NULL;
-	unsigned silent, results;
+	unsigned results;
 
 	if (n == 0) {
-		silent = sigaction_wait_begins();
+		sigaction_wait_begins();
 		results = aio_results();
 		if (call->nap != 0)
 			n = kevent_nap(call, timeout, mask);
 		if (n == 0)
 			n = kevent_wait_for(ep, call->items, call->nitems, timeout, mask);
 		if (n < 0)
-			n = kevent_interrupted(silent, results);
+			n = kevent_interrupted(-errno, results);
 	}
 	if (again)
 		kevent_unguard(call);
@@ -305,10 +305,14 @@ kevent_usual_cancelled(void *arg)
 int
 kevent_usual_wait(const struct usual *u)
 {
-	int n;
+	int saved = errno, n;
 
 	pthread_cleanup_push(kevent_usual_cancelled, (void *)(uintptr_t)u);
 	n = epoll_wait(u->woken.ep, u->items, u->nitems, -1);
 	pthread_cleanup_pop(0);
+	if (n == -1) {
+		n = -errno;
+		errno = saved;
+	}
 	return n;
 }

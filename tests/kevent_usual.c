@@ -6,15 +6,18 @@
  */
 #include "harness.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* The usual call. */
@@ -455,6 +458,131 @@ START_TEST(kevent_usual__the_last_of_a_full_array_is_told_like_the_others)
 }
 END_TEST
 
+/* The same of a small one, whose reports all lie in it: what comes last is unusual, and what was told is written over them. */
+START_TEST(kevent_usual__a_small_array_may_be_filled_by_all)
+{
+	enum { MOST = 12 };
+	int kq = queue(), fds[MOST][2];
+	struct kevent events[MOST + 1];
+
+	for (int i = 0; i < MOST; i++)
+		pair(PAIR_UNIX, fds[i]);
+	for (int room = 1; room <= MOST; room++)
+		for (unsigned fflags = 0; fflags <= NOTE_NOCOUNT; fflags += NOTE_NOCOUNT) {
+			for (int i = 0; i < room; i++)
+				ck_assert_int_eq(change(kq, (uintptr_t)fds[i][0], EVFILT_READ,
+				    i == room - 1 ? EV_ADD | EV_CLEAR : EV_ADD, fflags, 0, (void *)-1), 0);
+			for (int i = 0; i < room; i++)
+				put(fds[i][1], 3);
+			memset(events, 0xee, sizeof(events));
+			ck_assert_int_eq(usual(kq, events, room), room);
+			for (int i = 0; i < room; i++) {
+				const struct kevent *event = find(events, room, fds[i][0], EVFILT_READ);
+
+				ck_assert_int_eq(event->data, fflags == 0 ? 3 : 1);
+				ck_assert_ptr_eq(event->udata, (void *)-1);
+				ck_assert_int_eq(event->flags, i == room - 1 ? EV_CLEAR : 0);
+				ck_assert_int_eq(event->fflags, 0);
+			}
+			/* Not a byte behind it. */
+			ck_assert_int_eq(((unsigned char *)&events[room])[0], 0xee);
+			for (int i = 0; i < room; i++) {
+				get(fds[i][0], 3);
+				ck_assert_int_eq(change(kq, (uintptr_t)fds[i][0], EVFILT_READ, EV_DELETE, 0, 0, NULL),
+				    0);
+			}
+		}
+	for (int i = 0; i < MOST; i++)
+		close_pair(fds[i]);
+	close(kq);
+}
+END_TEST
+
+/* What does not say how many bytes it has, in the only place: the report was not written over in vain. */
+START_TEST(kevent_usual__the_only_place_may_be_asked_in_vain)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int kq = queue(), s = socket(AF_INET, SOCK_STREAM, 0), peer = socket(AF_INET, SOCK_STREAM, 0);
+	socklen_t length = sizeof(to);
+	struct kevent event;
+
+	ck_assert_int_eq(bind(s, (struct sockaddr *)&to, sizeof(to)), 0);
+	ck_assert_int_eq(listen(s, 5), 0);
+	ck_assert_int_eq(getsockname(s, (struct sockaddr *)&to, &length), 0);
+	ck_assert_int_eq(connect(peer, (struct sockaddr *)&to, length), 0);
+	ck_assert_int_eq(change(kq, (uintptr_t)s, EVFILT_READ, EV_ADD, 0, 0, &kq), 0);
+	for (int again = 0; again < 3; again++) {
+		errno = 0;
+		ck_assert_int_eq(usual(kq, &event, 1), 1);
+		ck_assert_int_eq(errno, 0);
+		ck_assert_int_eq(event.ident, s);
+		ck_assert_int_eq(event.data, 1);
+		ck_assert_ptr_eq(event.udata, &kq);
+	}
+	close(peer);
+	close(s);
+	close(kq);
+}
+END_TEST
+
+#if defined(__has_include)
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+/* A program that looks at this has a copy, which tells of threads, but not that one cancels itself. */
+#define ALONE	(__libc_single_threaded != 0)
+#endif
+#endif
+#ifndef ALONE
+#define ALONE	false
+#endif
+
+/* The bare call: AddressSanitizer takes the frames that were left for live ones where a function does not return. */
+static void
+ends_well(void *arg)
+{
+	(void)arg;
+	syscall(SYS_exit_group, ALONE ? 7 : 8);
+}
+
+/* The program begins as one that cancels itself, if it is told to: only a new one is known to be alone. */
+__attribute__((constructor)) static void
+cancel_myself(void)
+{
+	struct kevent event;
+	int kq, fds[2];
+
+	if (getenv("KEVENT_USUAL_ALONE") == NULL)
+		return;
+	kq = kqueue();
+	if (pipe(fds) == -1 || write(fds[1], "x", 1) != 1 ||
+	    change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, NULL) != 0 || usual(kq, &event, 1) != 1)
+		_exit(1);
+	pthread_cleanup_push(ends_well, NULL);
+	pthread_cancel(pthread_self());
+	usual(kq, &event, 1);
+	pthread_cleanup_pop(0);
+	_exit(2);
+}
+
+/* Who has no other threads can cancel himself, and is then cancelled by a call that may wait, though it need not. */
+START_TEST(kevent_usual__who_is_alone_may_cancel_himself)
+{
+	char *const arguments[] = { (char *)(uintptr_t)"alone", NULL };
+	pid_t child = fork();
+	int status;
+
+	ck_assert_int_ge(child, 0);
+	if (child == 0) {
+		setenv("KEVENT_USUAL_ALONE", "1", 1);
+		execv("/proc/self/exe", arguments);
+		_exit(3);
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_ge(WEXITSTATUS(status), 7);
+}
+END_TEST
+
 HARNESS_MAIN("kevent_usual",
     kevent_usual__unusual_ones_come_in_between,
     kevent_usual__all_have_their_turn,
@@ -468,4 +596,7 @@ HARNESS_MAIN("kevent_usual",
     kevent_usual__nocount_counts_where_it_must,
     kevent_usual__nothing_comes_twice_in_a_call,
     kevent_usual__nocount_tells_an_own_shutdown,
-    kevent_usual__the_last_of_a_full_array_is_told_like_the_others)
+    kevent_usual__the_last_of_a_full_array_is_told_like_the_others,
+    kevent_usual__a_small_array_may_be_filled_by_all,
+    kevent_usual__the_only_place_may_be_asked_in_vain,
+    kevent_usual__who_is_alone_may_cancel_himself)

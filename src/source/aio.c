@@ -225,10 +225,10 @@ aio_unregister(struct aio_job *job)
 {
 	struct kqueue *kq = job->j_kq;
 
-	if ((atomic_load(&job->j_state) & AIO_KNOTE) == 0 || lock_depth > 0)
+	if ((atomic_load(&job->j_state) & AIO_KNOTE) == 0 || kqueue_thread.locks > 0)
 		return;
 	atomic_fetch_add(&kq->kq_refs, 1);
-	kqueue_calls++;
+	kqueue_thread.calls++;
 	lock_take(&kq->kq_lock);
 	if ((atomic_load(&job->j_state) & AIO_KNOTE) != 0)
 		knote_remove(kq, knote_at(&kq->kq_pool, job->j_slot));

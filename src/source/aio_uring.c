@@ -177,7 +177,7 @@ ring_request_of(const struct aio_uring *u)
 static uint8_t
 ring_thread(void)
 {
-	return (uint8_t)(((uintptr_t)&lock_depth >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 58);
+	return (uint8_t)(((uintptr_t)&kqueue_thread.locks >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 58);
 }
 
 static int

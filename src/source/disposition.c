@@ -48,8 +48,6 @@ static _Atomic uint64_t stood_aside;	/* for a moment the kernel holds SIG_IGN it
 static struct lock lock;
 static _Atomic pid_t process;		/* whose dispositions are in the books */
 
-_Thread_local struct disposition_ran disposition_ran;
-
 static disposition_handler on_ignored, on_signal;
 
 /* Rare ways out of a handler, kept off its stack, which may be small. */
@@ -456,7 +454,7 @@ on_ignored(int signo, siginfo_t *info, void *context)
 	int saved = errno;
 
 	(void)context;
-	disposition_ran.silent++;
+	kqueue_thread.silent = true;
 	if ((signo == SIGTTIN || signo == SIGTTOU) && info->si_code == SI_KERNEL)
 		stand_aside(signo);
 	else
@@ -506,7 +504,7 @@ on_signal(int signo, siginfo_t *info, void *context)
 	errno = saved;
 	if (!is_handler(program.handler))
 		return;
-	disposition_ran.loud = true;
+	kqueue_thread.loud = true;
 	if ((program.flags & SA_SIGINFO) != 0)
 		((disposition_handler *)program.handler)(signo, info, context);
 	else

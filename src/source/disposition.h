@@ -79,13 +79,6 @@ void	disposition_take_back(const struct disposition_lent *lent);
 /* For a child that has our memory: if sa is what its kernel holds and stands in for SIG_IGN, makes both that. */
 void	disposition_bequeath(int signo, struct sigaction *sa);
 
-/* What ran in this thread: our handler alone; the program's for a watched signal. */
-struct disposition_ran {
-	volatile unsigned silent;	/* how often */
-	volatile bool	loud;		/* since a wait began */
-};
-extern _Thread_local struct disposition_ran disposition_ran;
-
 /* As for sigaction_fork_child(). */
 void	disposition_fork_child(void);
 

@@ -9,6 +9,7 @@
 #define KQ_SIGACTION_H
 
 #include "source/disposition.h"
+#include "kqueue_thread.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -48,26 +49,25 @@ void	sigaction_follow_bell(struct kqueue *kq, int old);
 /* Our handler: rings every queue that watches the signal.  Fit for signal handlers. */
 void	sigaction_ring(int signo);
 
-/* A thread begins to wait; what it gets is for sigaction_only_ignored(). */
-static inline unsigned
+/* A thread begins to wait. */
+static inline void
 sigaction_wait_begins(void)
 {
-	disposition_ran.loud = false;
-	return disposition_ran.silent;
+	kqueue_thread.ran = 0;
 }
 
 /* Whether a handler of the program's for a watched signal has run in this thread since. */
 static inline bool
 sigaction_was_handled(void)
 {
-	return disposition_ran.loud;
+	return kqueue_thread.loud;
 }
 
 /* Whether ours alone has: kevent() then does not let EINTR show. */
 static inline bool
-sigaction_only_ignored(unsigned before)
+sigaction_only_ignored(void)
 {
-	return disposition_ran.silent != before && !disposition_ran.loud;
+	return kqueue_thread.silent && !kqueue_thread.loud;
 }
 
 /* Whether any signal is watched. */

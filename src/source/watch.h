@@ -37,8 +37,13 @@ struct watch {
 	uint16_t	w_call;			/* the call that last had a report of it ... */
 	uint8_t		w_called;		/* ... bit l: from lane l; 4 + l: some were put off */
 	uint8_t		w_armed[WATCH_LANES];	/* WATCH_... bits of each item */
-	uint8_t		w_lane;		/* bit d: direction d (0 or 1) is in lane 1; 2 + d: is shared */
-	uint8_t		w_kind;			/* enum fdkind, once it is known */
+	union {
+		struct {
+			uint8_t	w_lane;	/* bit d: direction d (0 or 1) is in lane 1; 2 + d: is shared */
+			uint8_t	w_kind;	/* enum fdkind, once it is known */
+		};
+		uint16_t w_form;		/* both */
+	};
 	uint32_t	w_knotes;		/* slot of the first knote; 0: none */
 	uint32_t	w_gen[WATCH_LANES];	/* generation of each item */
 };
