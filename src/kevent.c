@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The calls: changes in, wait, events out.  See call.h. */
 #include "call.h"
+#include "early.h"
 #include "enter.h"
 #include "kqueue.h"
 #include "plain.h"
@@ -328,7 +329,7 @@ kevent_usual(int fd, struct kevent *events, int room, const bool simple)
 {
 	struct kqueue *kq = kqueue_enter_inline(fd);
 	struct epoll_event stack[KEVENT_STACK], *items = stack;
-	int saved, ep, n, nitems = room, done = -1;
+	int saved, ep, n, nitems = room, done = -1, bytes = 0;
 	struct usual u;
 	unsigned silent;
 
@@ -347,7 +348,11 @@ kevent_usual(int fd, struct kevent *events, int room, const bool simple)
 		n = kevent_usual_wait(&u);
 	}
 	if (n > 0) {
+		if (!simple)
+			bytes = early_count(kq, items, n);
 		kqueue_lock_inline(kq);
+		if (bytes > 0)
+			early_begin(kq, items->data.u64, bytes);
 		if (kqueue_is_open(kq) && ep == kq->kq_ep) {
 			done = 0;
 			if (kq->kq_ready.kl_first == 0) {
@@ -358,6 +363,8 @@ kevent_usual(int fd, struct kevent *events, int room, const bool simple)
 					done = report_usual(kq, items, done, n, events, true);
 			}
 		}
+		if (bytes > 0)
+			early_end(kq);
 		/* Where it had not room for all, there may be more. */
 		if (done == n && (n < nitems || nitems == room)) {
 			kqueue_unlock_inline(kq);

@@ -2,6 +2,7 @@
 /* What epoll says, and whom it concerns. */
 #include "report.h"
 
+#include "early.h"
 #include "eventlist.h"
 #include "fdtable.h"
 #include "filter.h"
@@ -208,7 +209,7 @@ usual_knote(struct kqueue *kq, const struct epoll_event *item, struct watch **fo
 
 /* What the event's data is to be; 0: that takes a closer look.  errno is the caller's business. */
 static inline int
-usual_data(const struct knote *kn, const struct watch *w, uint32_t revents)
+usual_data(struct kqueue *kq, const struct knote *kn, const struct watch *w, uint64_t tag, uint32_t revents)
 {
 	int fd = (int)kn->kn_ident, bytes;
 
@@ -217,6 +218,8 @@ usual_data(const struct knote *kn, const struct watch *w, uint32_t revents)
 	if (kn->kn_filter == -EVFILT_READ && revents == EPOLLIN && FD_HAS_BYTES(w->w_kind)) {
 		if (kn->kn_sfflags != 0)
 			return 1;
+		if ((kn->kn_flags & (EV_ONESHOT | EV_DISPATCH)) != 0 && (bytes = early_take(kq, tag)) > 0)
+			return bytes;
 		return ioctl(fd, FIONREAD, &bytes) == 0 ? bytes : 0;
 	}
 	if (kn->kn_filter == -EVFILT_WRITE && revents == EPOLLOUT && w->w_kind == FD_STREAM &&
@@ -265,7 +268,7 @@ report_usual(struct kqueue *kq, const struct epoll_event *items, int done, int n
 		kn = usual_knote(kq, &items[done], &w);
 		if (kn == NULL || (!first && w->w_call == call))
 			break;
-		data = usual_data(kn, w, items[done].events);
+		data = usual_data(kq, kn, w, items[done].data.u64, items[done].events);
 		if (data <= 0)
 			break;
 		event = &events[done];
