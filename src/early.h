@@ -33,7 +33,7 @@ early_begin(struct kqueue *kq, uint64_t tag, int bytes)
 	kq->kq_early_bytes = bytes;
 }
 
-/* An event of this item is made: its count, or 0. */
+/* One of several threads makes an event of this item: its count, or 0. */
 static inline int
 early_take(struct kqueue *kq, uint64_t tag)
 {
@@ -41,7 +41,7 @@ early_take(struct kqueue *kq, uint64_t tag)
 
 	if (bytes > 0)
 		kq->kq_early_bytes = 0;
-	else if (!single_threaded() && !atomic_load_explicit(&kq->kq_early, memory_order_relaxed))
+	else if (!atomic_load_explicit(&kq->kq_early, memory_order_relaxed))
 		atomic_store_explicit(&kq->kq_early, true, memory_order_relaxed);
 	return bytes;
 }

@@ -329,7 +329,7 @@ kevent_usual(int fd, struct kevent *events, int room, const bool simple)
 {
 	struct kqueue *kq = kqueue_enter_inline(fd);
 	struct epoll_event stack[KEVENT_STACK], *items = stack;
-	int saved, ep, n, nitems = room, done = -1, bytes = 0;
+	int saved, ep, n, nitems = room, done = -1, bytes = 0, told = 0;
 	struct usual u;
 	unsigned silent;
 
@@ -361,6 +361,9 @@ kevent_usual(int fd, struct kevent *events, int room, const bool simple)
 					done++;
 				if (done < n)
 					done = report_usual(kq, items, done, n, events, true);
+			} else if (n == 1 && (nitems > 1 || room == 1) &&
+			    (told = kevent_collect_bell(kq, items, events, room)) > 0) {
+				done = 1;
 			}
 		}
 		if (bytes > 0)
@@ -369,7 +372,10 @@ kevent_usual(int fd, struct kevent *events, int room, const bool simple)
 		if (done == n && (n < nitems || nitems == room)) {
 			kqueue_unlock_inline(kq);
 			kqueue_leave_inline(kq);
-			return n;
+			if (told == 0)
+				return n;
+			errno = saved;
+			return told;
 		}
 		if (done < 0)
 			kqueue_unlock_inline(kq);

@@ -218,7 +218,8 @@ usual_data(struct kqueue *kq, const struct knote *kn, const struct watch *w, uin
 	if (kn->kn_filter == -EVFILT_READ && revents == EPOLLIN && FD_HAS_BYTES(w->w_kind)) {
 		if (kn->kn_sfflags != 0)
 			return 1;
-		if ((kn->kn_flags & (EV_ONESHOT | EV_DISPATCH)) != 0 && (bytes = early_take(kq, tag)) > 0)
+		if (!single_threaded() && (kn->kn_flags & (EV_ONESHOT | EV_DISPATCH)) != 0 &&
+		    (bytes = early_take(kq, tag)) > 0)
 			return bytes;
 		return ioctl(fd, FIONREAD, &bytes) == 0 ? bytes : 0;
 	}
