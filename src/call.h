@@ -21,17 +21,24 @@ struct kqueue;
 /* At most so many at a time: nobody's array is touched far beyond what is put into it. */
 #define KEVENT_MOST	8192
 
+/* How many reports epoll is asked for, in the array of a caller who has room for left events. */
+static inline int
+kevent_items_most(int left)
+{
+	return left < 2 * KEVENT_MOST ? left / 2 : KEVENT_MOST;
+}
+
 /*
  * In the caller's array, which has room for left more events from its first one on, they have the
  * second half of what of it is used: each may be good for two events, which must not reach the
- * reports that are still to be read.  size: of an event.  *n is how many there is room for.
+ * reports that are still to be read.  size: of an event.  *n: kevent_items_most().
  */
 static inline struct epoll_event *
 kevent_items_within(void *first, size_t size, int left, int *n)
 {
 	if (left > 2 * KEVENT_MOST)
 		left = 2 * KEVENT_MOST;
-	*n = left / 2;
+	*n = kevent_items_most(left);
 	return (struct epoll_event *)(void *)((char *)first + (size_t)left * size) - *n;
 }
 
@@ -108,6 +115,12 @@ void	kevent_collect_rest(struct call *call, int n);
 
 /* The same when that has come to nothing before: each report is checked now. */
 void	kevent_collect_again(struct call *call, int n);
+
+/*
+ * The usual report of our own sources: the bell alone, for a usual call.  How many events were delivered;
+ * 0: that takes a closer look, as does an array that may have no room for all.
+ */
+int	kevent_collect_bell(struct kqueue *kq, const struct epoll_event *item, struct kevent *events, int room);
 
 /* What is ready now, without waiting. */
 void	kevent_collect_now(struct call *call);

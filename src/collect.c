@@ -201,6 +201,19 @@ kevent_collect_own(struct call *call, int n)
 	return call->out.el_count > 0;
 }
 
+int
+kevent_collect_bell(struct kqueue *kq, const struct epoll_event *item, struct kevent *events, int room)
+{
+	struct eventlist out = { .el_kevent = events, .el_room = room };
+
+	if ((uint32_t)item->data.u64 != SOURCE_TAG(SOURCE_BELL, 0) || kq->kq_edges)
+		return 0;
+	kq->kq_call++;
+	kqueue_report(kq, item->data.u64);
+	knote_collect(kq, &out, room);
+	return out.el_count;
+}
+
 /*
  * Events out: n reports of epoll first, then what our own sources made ready.
  * Each kind that has reported left room for one event at least.  What was in

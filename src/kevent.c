@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The calls: changes in, wait, events out.  See call.h. */
 #include "call.h"
+#include "early.h"
 #include "enter.h"
 #include "kqueue.h"
 #include "plain.h"
@@ -291,16 +292,6 @@ kevent_lock_alone(struct kqueue *kq, int ep)
 	return true;
 }
 
-/* Where epoll's reports go: behind the events that are made of them, each but the last of which ends before its own. */
-static inline struct epoll_event *
-kevent_usual_items(struct kevent *events, int room, int *n)
-{
-	if (room > KEVENT_STACK)
-		return kevent_items_within(events, sizeof(*events), room, n);
-	*n = room;
-	return (struct epoll_event *)(void *)(events + room) - room;
-}
-
 /*
  * It turns out to be unusual.  done: how many of epoll's reports were dealt with, and the lock is
  * held; or -1.
@@ -330,22 +321,33 @@ kevent_usual_goes_on(struct usual *u, int done)
 
 /* Epoll has said n in a usual call: events out, or what else there is to be done.  It is over then. */
 __attribute__((noinline)) static int
-kevent_usual_told(struct kqueue *kq, int ep, struct kevent *events, int room, int n)
+kevent_usual_told(struct kqueue *kq, int ep, struct kevent *events, int room, struct epoll_event *items, int n)
 {
-	int saved = errno, done = -1, nitems;
-	struct epoll_event *items = kevent_usual_items(events, room, &nitems);
+	int nitems = room <= KEVENT_STACK ? room : kevent_items_most(room);
+	int saved = errno, done = -1, bytes = 0, told = 0;
 	struct usual u;
 
 	if (n > 0) {
+		bytes = early_count(kq, items, n);
 		kqueue_lock_inline(kq);
-		if (kqueue_is_open(kq) && ep == kq->kq_ep)
-			done = kq->kq_ready.kl_first == 0 ? report_usual(kq, items, n, events, true) : 0;
+		if (bytes > 0)
+			early_begin(kq, items->data.u64, bytes);
+		if (kqueue_is_open(kq) && ep == kq->kq_ep) {
+			done = 0;
+			if (kq->kq_ready.kl_first == 0)
+				told = done = report_usual(kq, items, n, events, true);
+			else if (n == 1 && (nitems > 1 || room == 1) &&
+			    (told = kevent_collect_bell(kq, items, events, room)) > 0)
+				done = 1;
+		}
+		if (bytes > 0)
+			early_end(kq);
 		/* Where it had not room for all, there may be more. */
 		if (done == n && (n < nitems || nitems == room)) {
 			kqueue_unlock_inline(kq);
 			kqueue_leave_inline(kq);
 			errno = saved;
-			return n;
+			return told;
 		}
 		if (done < 0)
 			kqueue_unlock_inline(kq);
@@ -364,15 +366,17 @@ __attribute__((noinline)) static int
 kevent_usual(int fd, struct kevent *events, int room)
 {
 	struct kqueue *kq = kqueue_enter_inline(fd);
+	struct epoll_event stack[KEVENT_STACK];
 	struct usual u;
 
 	if (kq == NULL || !kevent_is_usual(kq))
 		return kevent_unusual(fd, kq, NULL, 0, events, room, NULL);
 	sigaction_wait_begins();
-	u = (struct usual){ .kq = kq, .events = events, .room = room, .woken = { kq->kq_ep, 0 } };
-	u.items = kevent_usual_items(events, room, &u.nitems);
+	u = (struct usual){ kq, events, room, stack, room, { kq->kq_ep, 0 } };
+	if (room > KEVENT_STACK)
+		u.items = kevent_items_within(events, sizeof(*events), room, &u.nitems);
 	kevent_mark_items(u.items, u.nitems);
-	return kevent_usual_told(kq, u.woken.ep, events, room, kevent_usual_wait(&u));
+	return kevent_usual_told(kq, u.woken.ep, events, room, u.items, kevent_usual_wait(&u));
 }
 
 /* The last reference is gone, or a queue is to be ended: n is what the call returns. */
@@ -406,13 +410,12 @@ kevent_alone_again(int fd, struct kqueue *kq, struct kevent *events, int room)
 /*
  * The same without other threads, whose one event is a plain one: that is all of it.  Whatever is
  * otherwise is another function's to end with, so nothing is kept for when one returns: no call
- * is made but the system's.
+ * is made but the system's.  Epoll's reports go to items.
  */
 static inline __attribute__((always_inline)) int
-kevent_alone(int fd, struct kevent *events, int room)
+kevent_alone(int fd, struct kevent *events, int room, struct epoll_event *items)
 {
 	struct fdrole *role = fdtable_role(fd);
-	struct epoll_event *items;
 	struct kqueue *kq;
 	int n, ep;
 	bool last;
@@ -428,13 +431,12 @@ kevent_alone(int fd, struct kevent *events, int room)
 		return kevent_alone_unusual(fd, kq, events, room);
 	sigaction_wait_begins();
 	ep = kq->kq_ep;
-	items = kevent_usual_items(events, room, &n);
-	n = syscall_epoll_wait(ep, items, n);
+	n = syscall_epoll_wait(ep, items, room);
 	if (n != 1 || !single_threaded() || !kevent_lock_alone(kq, ep))
-		return kevent_usual_told(kq, ep, events, room, n);
+		return kevent_usual_told(kq, ep, events, room, items, n);
 	if (!report_plain(&kq->kq_watches, kq->kq_pool.kp_chunk, items, events, PLAIN_ANY)) {
 		lock_drop_alone(&kq->kq_lock);
-		return kevent_usual_told(kq, kq->kq_ep, events, room, 1);
+		return kevent_usual_told(kq, kq->kq_ep, events, room, items, 1);
 	}
 	lock_drop_alone(&kq->kq_lock);
 	last = kqueue_let_go_alone(kq);
@@ -444,6 +446,22 @@ kevent_alone(int fd, struct kevent *events, int room)
 	if (atomic_load_explicit(&pool_unended, memory_order_relaxed))
 		return kevent_alone_ends(kq, false, 1);
 	return 1;
+}
+
+/* With room for one event, the report goes to its end: no array of our own, no guard of the stack. */
+static inline __attribute__((always_inline)) int
+kevent_alone_one(int fd, struct kevent *event)
+{
+	return kevent_alone(fd, event, 1, (struct epoll_event *)(void *)(event + 1) - 1);
+}
+
+/* What is behind the events that are told remains as it was. */
+__attribute__((noinline)) static int
+kevent_alone_several(int fd, struct kevent *events, int room)
+{
+	struct epoll_event stack[KEVENT_STACK];
+
+	return kevent_alone(fd, events, room, stack);
 }
 
 /*
@@ -479,7 +497,7 @@ kevent(int fd, const struct kevent *changelist, int nchanges,
 	    (uintptr_t)eventlist < KEVENT_PAGE || !single_threaded())
 		return kevent_otherwise(fd, changelist, nchanges, eventlist, nevents, timeout);
 	pthread_testcancel();
-	return kevent_alone(fd, eventlist, nevents);
+	return nevents == 1 ? kevent_alone_one(fd, eventlist) : kevent_alone_several(fd, eventlist, nevents);
 }
 
 KQ_PUBLIC int

@@ -40,8 +40,24 @@ enum kqueue_bell {
 };
 
 struct kqueue {
+	/* What every call of several threads writes is apart from what it only reads. */
 	struct lock	kq_lock;
+	uint8_t		kq_bell;	/* (k) enum kqueue_bell */
+	bool		kq_news;	/* (k) kq_ready has a knote that the bell has not told */
+	uint16_t	kq_call;	/* (k) numbers the calls that collect */
+	bool		kq_suspect;	/* (k) reports come to nothing: look for strays (source/stray.h) */
+	bool		kq_edges;	/* (k) epoll's edges are to be taken before kq_ready is */
+	uint8_t		kq_turns;	/* (k) with room for one event: how often kq_ready is to go first */
+	bool		kq_rung_twice;	/* (k) or are to ring after another did, for what that has told */
+	struct knote_list kq_ready;	/* (k) */
+	struct knote_list kq_look;	/* (k) files to look at in every call */
+	int		kq_early_bytes;	/* (k) what was counted early, or 0 ... */
+	uint64_t	kq_early_tag;	/* (k) ... of the item with this */
+	char		kq_apart_1[64];
 	_Atomic uint32_t kq_refs;	/* (a) calls inside, and 1 while open */
+	_Atomic uint32_t kq_ringing;	/* (a) threads that are in bell_ring(), or about to be ... */
+	_Atomic bool	kq_overtaken;	/* (a) ... and may have undone what another has done to it ... */
+	char		kq_apart_2[56];
 	_Atomic int	kq_state;	/* (a) enum kqueue_state */
 	_Atomic uint32_t kq_nready;	/* (k); read without it as a hint */
 	_Atomic uint32_t kq_nlook;	/* (k); how many are in kq_look; read as a hint */
@@ -53,24 +69,14 @@ struct kqueue {
 	_Atomic bool	kq_signalled;	/* (a) a watched signal arrived */
 	_Atomic int	kq_ep;		/* (i) the epoll, by a number of our own (hidden.h) */
 	_Atomic int	kq_nested[WATCH_LANES - 1]; /* (k) of lane 1 and up, or -1; read by close() */
-	uint8_t		kq_bell;	/* (k) enum kqueue_bell */
-	bool		kq_news;	/* (k) kq_ready has a knote that the bell has not told */
 	_Atomic bool	kq_counted;	/* (a) it is in another queue */
-	uint16_t	kq_call;	/* (k) numbers the calls that collect */
-	bool		kq_suspect;	/* (k) reports come to nothing: look for strays (source/stray.h) */
+	_Atomic bool	kq_early;	/* (k) what is told once is counted early (early.h); read as a hint */
 	bool		kq_ring;	/* (k) is told of io_uring's results (source/aio_uring.c) */
 	bool		kq_stuck;	/* (k) one was found that cannot be removed */
 	int64_t		kq_hunted;	/* (k) when one was last found to be so, or 0 */
-	bool		kq_edges;	/* (k) epoll's edges are to be taken before kq_ready is */
-	uint8_t		kq_turns;	/* (k) with room for one event: how often kq_ready is to go first */
 	_Atomic uint32_t kq_id;		/* (a) tells it from its predecessors in this struct */
 	int		kq_number;	/* (i) the number kqueue() returned */
 	_Atomic uint32_t kq_numbers;	/* (a) how many numbers lead here */
-	_Atomic uint32_t kq_ringing;	/* (a) threads that are in bell_ring(), or about to be ... */
-	_Atomic bool	kq_overtaken;	/* (a) ... and may have undone what another has done to it */
-	bool		kq_rung_twice;	/* (k) or are to ring after another did, for what that has told */
-	struct knote_list kq_ready;	/* (k) */
-	struct knote_list kq_look;	/* (k) files to look at in every call */
 	struct knote_pool kq_pool;	/* (k) */
 	struct knote_hash kq_hash;	/* (k) */
 	struct watch_table kq_watches;	/* (k) */

@@ -2,6 +2,7 @@
 /* What epoll says, and whom it concerns. */
 #include "report.h"
 
+#include "early.h"
 #include "eventlist.h"
 #include "fdtable.h"
 #include "filter.h"
@@ -207,7 +208,7 @@ usual_knote(struct kqueue *kq, const struct epoll_event *item, struct watch **fo
 
 /* What the event's data is to be; not positive: that takes a closer look.  errno is the caller's business. */
 static inline int
-usual_data(const struct knote *kn, const struct watch *w, uint32_t revents)
+usual_data(struct kqueue *kq, const struct knote *kn, const struct watch *w, uint64_t tag, uint32_t revents)
 {
 	int fd = (int)kn->kn_ident, bytes;
 
@@ -216,6 +217,9 @@ usual_data(const struct knote *kn, const struct watch *w, uint32_t revents)
 	if (kn->kn_filter == -EVFILT_READ && revents == EPOLLIN && FD_HAS_BYTES(w->w_kind)) {
 		if (kn->kn_sfflags != 0)
 			return 1;
+		if (!single_threaded() && (kn->kn_flags & (EV_ONESHOT | EV_DISPATCH)) != 0 &&
+		    (bytes = early_take(kq, tag)) > 0)
+			return bytes;
 		return syscall_readable(fd, &bytes);
 	}
 	if (kn->kn_filter == -EVFILT_WRITE && revents == EPOLLOUT && w->w_kind == FD_STREAM &&
@@ -279,7 +283,7 @@ report_usual(struct kqueue *kq, struct epoll_event *items, int n, struct kevent 
 		kn = usual_knote(kq, &items[done], &w);
 		if (kn == NULL || (!first && w->w_call == call))
 			break;
-		data = usual_data(kn, w, items[done].events);
+		data = usual_data(kq, kn, w, items[done].data.u64, items[done].events);
 		if (data <= 0)
 			break;
 		event = &events[done];

@@ -2,6 +2,7 @@
 /* Waiting for epoll: timeouts, signals, cancellation. */
 #include "asan.h"
 #include "call.h"
+#include "early.h"
 #include "helgrind.h"
 #include "kqueue.h"
 #include "source/aio.h"
@@ -198,7 +199,7 @@ kevent_wait(struct call *call, const struct timespec *timeout, const struct woke
 	struct timespec left;
 	int64_t deadline = 0;
 	bool again = woken != NULL && woken->n == 0;
-	int n, error, ep, late = 0, astray = 0;
+	int n, error, ep, late = 0, astray = 0, bytes;
 
 	if (timeout != NULL && timeout->tv_sec > KEVENT_FOREVER)
 		timeout = NULL;
@@ -218,7 +219,10 @@ kevent_wait(struct call *call, const struct timespec *timeout, const struct woke
 		error = n < 0 ? n : 0;
 		if (n == 0)
 			return 0;
+		bytes = early_count(kq, call->items, n);
 		kqueue_lock_inline(kq);
+		if (bytes > 0)
+			early_begin(kq, call->items->data.u64, bytes);
 		if (!kqueue_is_open(kq))
 			error = -EBADF;
 		else if (ep != kq->kq_ep || (kevent_wait_astray(error) && astray++ < KEVENT_ASTRAY))
@@ -229,6 +233,8 @@ kevent_wait(struct call *call, const struct timespec *timeout, const struct woke
 			kevent_collect(call, n);
 		else if (n > 0)
 			kevent_collect_again(call, n);
+		if (bytes > 0)
+			early_end(kq);
 		kqueue_unlock_inline(kq);
 		if (call->out.el_count > 0)
 			return 0;

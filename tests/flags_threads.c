@@ -76,6 +76,14 @@ wait_delivered(int n)
 	ck_assert_int_eq(seen, n);
 }
 
+/* Until there is another one. */
+static void
+wait_more_than(int n)
+{
+	while (atomic_load(&delivered) <= n)
+		sched_yield();
+}
+
 /* One registration, made ready for the first time while all threads wait. */
 static void
 deliver_to_one(unsigned short flags)
@@ -250,6 +258,54 @@ START_TEST(flags_threads__dispatch_gives_one_thread_the_descriptor)
 }
 END_TEST
 
+/* Between what was read and what is written next, nothing is there to be told of. */
+static char nothing, something;
+
+static void *
+take_and_enable(void *arg)
+{
+	struct kevent event;
+	int changes = 0;
+
+	(void)arg;
+	while (kevent(kq, &event, changes, &event, 1, NULL) == 1 && event.ident != END) {
+		if (event.udata != &something || event.data != 5)
+			atomic_store(&wrong, 1);
+		atomic_fetch_add(&delivered, 1);
+		event.flags = EV_ENABLE | EV_KEEPUDATA;
+		changes = 1;
+	}
+	return NULL;
+}
+
+/* Who waits is told of what there is after the last change, though epoll told of it before. */
+START_TEST(flags_threads__dispatch_is_of_the_last_change)
+{
+	enum { ROUNDS = 5000 };
+	int fds[2];
+	char buffer[8];
+
+	kq = queue();
+	pair(PAIR_UNIX, fds);
+	ck_assert_int_eq(change(kq, END, EVFILT_USER, EV_ADD, 0, 0, NULL), 0);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | EV_DISPATCH, 0, 0, &something), 0);
+	for (int i = 0; i < THREADS; i++)
+		ck_assert_int_eq(pthread_create(&thread[i], NULL, take_and_enable, NULL), 0);
+	for (int i = 0; i < ROUNDS; i++) {
+		int before = atomic_load(&delivered);
+
+		put(fds[1], 5);
+		if (i % 100 == 0)
+			wait_more_than(before);
+		ck_assert_int_eq(read(fds[0], buffer, sizeof(buffer)), 5);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, &nothing), 0);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, &something), 0);
+	}
+	threads_end();
+	close_pair(fds);
+}
+END_TEST
+
 HARNESS_MAIN("flags_threads",
     flags_threads__oneshot_goes_to_one,
     flags_threads__dispatch_goes_to_one,
@@ -259,4 +315,5 @@ HARNESS_MAIN("flags_threads",
     flags_threads__oneshot_goes_to_one_every_time,
     flags_threads__user_clear_goes_to_one_every_time,
     flags_threads__many_oneshots_are_delivered_once_each,
-    flags_threads__dispatch_gives_one_thread_the_descriptor)
+    flags_threads__dispatch_gives_one_thread_the_descriptor,
+    flags_threads__dispatch_is_of_the_last_change)

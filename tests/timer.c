@@ -506,6 +506,39 @@ START_TEST(timer__queue_is_readable_when_one_expires)
 }
 END_TEST
 
+#define BURST 1000
+
+/* What comes next is armed before a call returns, however soon it is due. */
+START_TEST(timer__each_of_a_burst_makes_the_queue_readable)
+{
+	const int room[] = { 1, 3, 64 };
+	struct kevent events[64];
+	int64_t due[BURST];
+	int kq = queue(), got, count;
+
+	srand(3);
+	for (int round = 0; round < 3; round++) {
+		for (uintptr_t i = 0; i < BURST; i++) {
+			int64_t delay = 10 * MS + rand() % (5 * MS);
+
+			due[i] = now_ns() + delay;
+			ck_assert_int_eq(timer(kq, i, EV_ADD | EV_ONESHOT, NOTE_NSECONDS, delay), 0);
+		}
+		for (got = 0; got < BURST; got += count) {
+			ck_assert(readable(kq, HARNESS_TIMEOUT * 500));
+			count = collect(kq, events, room[round], 0);
+			ck_assert_int_ge(count, 0);
+			for (int i = 0; i < count; i++) {
+				ck_assert_int_ge(now_ns(), due[events[i].ident]);
+				due[events[i].ident] = INT64_MAX;
+			}
+		}
+		no_event(kq);
+	}
+	close(kq);
+}
+END_TEST
+
 START_TEST(timer__earlier_timer_of_another_thread_reaches_the_waiter)
 {
 	int kq = queue_with(EV_ONESHOT, NOTE_SECONDS, 3600);
@@ -546,4 +579,5 @@ HARNESS_MAIN("timer",
     timer__many_are_deleted_and_restarted_in_any_order,
     timer__uncollected_and_disabled_cost_nothing,
     timer__queue_is_readable_when_one_expires,
+    timer__each_of_a_burst_makes_the_queue_readable,
     timer__earlier_timer_of_another_thread_reaches_the_waiter)

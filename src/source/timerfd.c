@@ -38,6 +38,7 @@ struct heap {
 	uint32_t	h_room;		/* places in h_entry */
 	_Atomic int	h_fd;
 	int64_t		h_armed;	/* when h_fd goes off, or went off unreported */
+	int64_t		h_cost;		/* how long it takes to arm it, as far as is known */
 };
 
 struct timers {
@@ -260,21 +261,83 @@ heap_due(const struct heap *h, bool date, int64_t *now, int64_t until)
 	return first <= *now;
 }
 
-void
-timerfd_report(struct kqueue *kq, bool date)
+/* Tells those that are due, but none from end on; when there were no more. */
+static int64_t
+heap_tell(struct kqueue *kq, struct heap *h, bool date, int64_t end)
 {
-	struct heap *h = &kq->kq_timers->t_heap[date];
 	int64_t now = timerfd_now(date), until = now + TIMERFD_MOMENT;
 	struct knote *kn;
 
-	while (heap_due(h, date, &now, until)) {
+	while (heap_first(h) < end && heap_due(h, date, &now, until)) {
 		kn = h->h_entry[FIRST].e_kn;
 		heap_take(h, kn);
 		knote_note(kq, kn, 0);
 	}
-	if (heap_first(h) == TIMERFD_NEVER)
+	return now;
+}
+
+/* The first after a moment.  Those until then are a tree at the top; if it is a large one, the first of all. */
+#define HEAP_LOOKS	16
+
+static int64_t
+heap_first_after(const struct heap *h, int64_t moment)
+{
+	uint32_t node[HEAP_LOOKS], nodes = 0, child;
+	int64_t first = TIMERFD_NEVER;
+
+	if (heap_first(h) > moment)
+		return heap_first(h);
+	for (node[nodes++] = FIRST; nodes > 0;) {
+		child = CHILD(node[--nodes]);
+		for (uint32_t end = child + 4; child < end && child < h->h_end; child++) {
+			int64_t when = h->h_entry[child].e_when;
+
+			if (when > moment)
+				first = when < first ? when : first;
+			else if (nodes == HEAP_LOOKS)
+				return heap_first(h);
+			else
+				node[nodes++] = child;
+		}
+	}
+	return first;
+}
+
+/* It took so long this time, or the clock was set, or another thread ran meanwhile. */
+#define HEAP_COST_MOST	30000
+
+static void
+heap_learn(struct heap *h, int64_t cost)
+{
+	if (cost > HEAP_COST_MOST)
+		cost = HEAP_COST_MOST;
+	if (cost >= 0)
+		h->h_cost += (cost - h->h_cost) / 4;
+}
+
+/*
+ * To arm the descriptor may take ten microseconds and more.  What is due by the end of that needs no arming:
+ * the next one after it is armed, and then all that is due comes along.  If it did not take so long, it is armed
+ * once more: the queue may be polled next.
+ */
+void
+timerfd_report(struct kqueue *kq, bool date)
+{
+	struct heap *h = &kq->kq_timers->t_heap[date];
+	int64_t now = heap_tell(kq, h, date, INT64_MAX), first = heap_first(h), next;
+
+	if (first == TIMERFD_NEVER) {
 		h->h_armed = TIMERFD_NEVER;
-	else
+		return;
+	}
+	next = heap_first_after(h, now + h->h_cost);
+	heap_arm(h, next);
+	if (first - now < HEAP_COST_MOST)
+		heap_learn(h, timerfd_now(date) - now);
+	if (next == first)
+		return;
+	heap_tell(kq, h, date, next);
+	if (heap_first(h) < next)
 		heap_arm(h, heap_first(h));
 }
 

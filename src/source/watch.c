@@ -173,11 +173,12 @@ watch_make(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned b
 {
 	unsigned armed = w->w_armed[lane];
 	int saved = errno, ep, error = 0;
-	struct epoll_event item = {
-		.events = watch_events(bits),
-		.data.u64 = (uint64_t)w->w_gen[lane] << 32 | (uint32_t)fd
-	};
+	struct epoll_event item = { .events = watch_events(bits) };
 
+	/* It is told of anew: what is under way is void, and its count with it (early.h). */
+	if ((bits & WATCH_ONESHOT) != 0 && (armed & WATCH_PRESENT) != 0)
+		w->w_gen[lane]++;
+	item.data.u64 = (uint64_t)w->w_gen[lane] << 32 | (uint32_t)fd;
 	ep = lane == 0 ? kq->kq_ep : kqueue_get_nested(kq, lane);
 	if (ep < 0)
 		return ep;
