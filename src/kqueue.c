@@ -211,7 +211,7 @@ kqueue_make_at(int number, struct fdrole *role, struct kqueue **made)
 	kq->kq_edges = false;
 	kq->kq_suspect = kq->kq_stuck = false;
 	kq->kq_hunted = 0;
-	kq->kq_bell_moved = kq->kq_overtaken = false;
+	kq->kq_behind = kq->kq_bell_moved = kq->kq_overtaken = false;
 	atomic_store(&kq->kq_numbers, 1);
 	atomic_fetch_add(&kq->kq_refs, 1);
 	atomic_store(&kq->kq_state, KQ_OPEN);
