@@ -350,8 +350,7 @@ knote_deliver(struct kqueue *kq, struct knote *kn, uint32_t revents, struct even
 static bool
 knote_closed_unseen(const struct knote *kn)
 {
-	return mode_is(MODE_BLIND) &&
-	    filter_of(kn)->fo_fd && fcntl((int)kn->kn_ident, F_GETFD) == -1;
+	return mode_is(MODE_BLIND) && filter_of(kn)->fo_fd && fcntl((int)kn->kn_ident, F_GETFD) == -1;
 }
 
 /* Whether out has the knote's event.  So many knotes and entries at the most are compared in a call. */
