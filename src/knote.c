@@ -16,6 +16,34 @@
  * of lseek().
  */
 
+/* Changed with the lock held only, so no other writer comes between. */
+static inline void
+knote_count(_Atomic uint32_t *count, uint32_t more)
+{
+	uint32_t now = atomic_load_explicit(count, memory_order_relaxed);
+
+	atomic_store_explicit(count, now + more, memory_order_relaxed);
+}
+
+#define KNOTE_ONE_LESS	UINT32_MAX
+
+static inline void
+knote_list_ready(struct kqueue *kq, struct knote *kn)
+{
+	knote_list_add(&kq->kq_pool, &kq->kq_ready, kn);
+	knote_count(&kq->kq_nready, 1);
+	kq->kq_news = true;
+	kn->kn_status |= KN_QUEUED;
+}
+
+static inline void
+knote_unlist_ready(struct kqueue *kq, struct knote *kn)
+{
+	knote_list_remove(&kq->kq_pool, &kq->kq_ready, kn);
+	knote_count(&kq->kq_nready, KNOTE_ONE_LESS);
+	kn->kn_status &= (uint8_t)~KN_QUEUED;
+}
+
 static inline void
 knote_relist_inline(struct kqueue *kq, struct knote *kn)
 {
@@ -23,25 +51,18 @@ knote_relist_inline(struct kqueue *kq, struct knote *kn)
 	bool ready = enabled && (kn->kn_status & KN_ACTIVE) != 0;
 	bool look = enabled && !ready && (kn->kn_status & KN_LOOK) != 0;
 
-	if ((kn->kn_status & KN_QUEUED) != 0 && !ready) {
-		knote_list_remove(&kq->kq_pool, &kq->kq_ready, kn);
-		kq->kq_nready--;
-		kn->kn_status &= (uint8_t)~KN_QUEUED;
-	}
+	if ((kn->kn_status & KN_QUEUED) != 0 && !ready)
+		knote_unlist_ready(kq, kn);
 	if ((kn->kn_status & KN_LOOKED) != 0 && !look) {
 		knote_list_remove(&kq->kq_pool, &kq->kq_look, kn);
-		kq->kq_nlook--;
+		knote_count(&kq->kq_nlook, KNOTE_ONE_LESS);
 		kn->kn_status &= (uint8_t)~KN_LOOKED;
 	}
-	if ((kn->kn_status & KN_QUEUED) == 0 && ready) {
-		knote_list_add(&kq->kq_pool, &kq->kq_ready, kn);
-		kq->kq_nready++;
-		kq->kq_news = true;
-		kn->kn_status |= KN_QUEUED;
-	}
+	if ((kn->kn_status & KN_QUEUED) == 0 && ready)
+		knote_list_ready(kq, kn);
 	if ((kn->kn_status & KN_LOOKED) == 0 && look) {
 		knote_list_add(&kq->kq_pool, &kq->kq_look, kn);
-		kq->kq_nlook++;
+		knote_count(&kq->kq_nlook, 1);
 		kn->kn_status |= KN_LOOKED;
 	}
 }
@@ -55,8 +76,13 @@ knote_relist(struct kqueue *kq, struct knote *kn)
 void
 knote_activate(struct kqueue *kq, struct knote *kn)
 {
+	if (kn->kn_status == 0) {
+		kn->kn_status = KN_ACTIVE;
+		knote_list_ready(kq, kn);
+		return;
+	}
 	kn->kn_status |= KN_ACTIVE;
-	knote_relist_inline(kq, kn);
+	knote_relist(kq, kn);
 }
 
 /* What looks for itself while it is not ready, goes on to do so. */
@@ -64,13 +90,10 @@ static inline void
 knote_deactivate_inline(struct kqueue *kq, struct knote *kn)
 {
 	kn->kn_status &= (uint8_t)~KN_ACTIVE;
-	if ((kn->kn_status & (KN_QUEUED | KN_LOOK | KN_LOOKED)) == KN_QUEUED) {
-		knote_list_remove(&kq->kq_pool, &kq->kq_ready, kn);
-		kq->kq_nready--;
-		kn->kn_status &= (uint8_t)~KN_QUEUED;
-	} else {
+	if ((kn->kn_status & (KN_QUEUED | KN_LOOK | KN_LOOKED)) == KN_QUEUED)
+		knote_unlist_ready(kq, kn);
+	else
 		knote_relist(kq, kn);
-	}
 }
 
 void
@@ -107,22 +130,33 @@ knote_poll(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
 	return 0;
 }
 
-/* A level that waited beside epoll (KN_PARKED) is epoll's again once its condition holds. */
-void
-knote_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
+/*
+ * The filter has no judgement.  A level that waited beside epoll (KN_PARKED) is epoll's again once
+ * its condition holds.
+ */
+__attribute__((noinline)) static void
+knote_note_any(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
 {
-	const struct filterops *fo = filter_of(kn);
 	struct kevent scratch = { .flags = 0 };
 
-	if (fo->fo_note != NULL) {
-		fo->fo_note(kq, kn, hint);
-	} else if (!knote_polled(fo, kn) || (kn->kn_flags & EV_CLEAR) != 0) {
+	if (!knote_polled(fo, kn) || (kn->kn_flags & EV_CLEAR) != 0) {
 		knote_activate(kq, kn);
 	} else if (fo->fo_event(kq, kn, 0, &scratch)) {
 		kn->kn_status &= (uint8_t)~KN_PARKED;
 		if (knote_poll(kq, fo, kn) < 0)
 			knote_activate(kq, kn);
 	}
+}
+
+void
+knote_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
+{
+	const struct filterops *fo = filter_of(kn);
+
+	if (fo->fo_note != NULL)
+		fo->fo_note(kq, kn, hint);
+	else
+		knote_note_any(kq, fo, kn);
 }
 
 void
@@ -316,8 +350,7 @@ knote_deliver(struct kqueue *kq, struct knote *kn, uint32_t revents, struct even
 static bool
 knote_closed_unseen(const struct knote *kn)
 {
-	return mode_is(MODE_BLIND) &&
-	    filter_of(kn)->fo_fd && fcntl((int)kn->kn_ident, F_GETFD) == -1;
+	return mode_is(MODE_BLIND) && filter_of(kn)->fo_fd && fcntl((int)kn->kn_ident, F_GETFD) == -1;
 }
 
 /* Whether out has the knote's event.  So many knotes and entries at the most are compared in a call. */
@@ -358,13 +391,10 @@ knote_relapse(struct kqueue *kq, struct knote *kn)
 		watch_update(kq, (int)kn->kn_ident, (watch_want(kn) & WATCH_ONESHOT) != 0 ? kn : NULL);
 }
 
-/* One of the ready list; *slot becomes the next. */
-static inline void
-knote_take(struct kqueue *kq, uint32_t *slot, struct eventlist *out)
+/* One of the ready list. */
+__attribute__((noinline)) static void
+knote_take_any(struct kqueue *kq, struct knote *kn, struct eventlist *out)
 {
-	struct knote *kn = knote_at(&kq->kq_pool, *slot);
-
-	*slot = kn->kn_after;
 	if (knote_closed_unseen(kn)) {
 		knote_remove(kq, kn);
 		return;
@@ -386,6 +416,50 @@ knote_take(struct kqueue *kq, uint32_t *slot, struct eventlist *out)
 		knote_list_remove(&kq->kq_pool, &kq->kq_ready, kn);
 		knote_list_add(&kq->kq_pool, &kq->kq_ready, kn);
 	}
+}
+
+/*
+ * The usual one is of a source of our own, is told once (EV_CLEAR), and there is no more to it: its
+ * event is made where it goes.
+ */
+static inline bool
+knote_is_usual(const struct filterops *fo, const struct knote *kn, const struct eventlist *out)
+{
+	return kn->kn_status == (KN_ACTIVE | KN_QUEUED) && fo->fo_poll == 0 && fo->fo_delivered == NULL &&
+	    (kn->kn_flags & (EV_CLEAR | EV_DISPATCH | EV_VANISHED)) == EV_CLEAR && !out->el_wide &&
+	    !mode_is(MODE_BLIND);
+}
+
+/* One of the ready list; *slot becomes the next. */
+static inline void
+knote_take(struct kqueue *kq, uint32_t *slot, struct eventlist *out)
+{
+	struct knote *kn = knote_at(&kq->kq_pool, *slot);
+	const struct filterops *fo = filter_of(kn);
+	struct kevent *event;
+
+	*slot = kn->kn_after;
+	if (!knote_is_usual(fo, kn, out)) {
+		knote_take_any(kq, kn, out);
+		return;
+	}
+	event = out->el_kevent + out->el_count;
+	*event = (struct kevent){
+		.ident = kn->kn_ident, .filter = (short)-kn->kn_filter, .udata = kn->kn_udata,
+	};
+	if (!fo->fo_event(kq, kn, 0, event)) {
+		knote_relapse(kq, kn);
+		return;
+	}
+	event->flags |= kn->kn_flags;
+	out->el_count++;
+	if ((event->flags & EV_ONESHOT) != 0) {
+		knote_finish(kq, kn, event->flags);
+		return;
+	}
+	knote_unlist_ready(kq, kn);
+	kn->kn_status = 0;
+	kn->kn_fflags = 0;
 }
 
 void

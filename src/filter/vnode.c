@@ -12,6 +12,7 @@
 #include "filter.h"
 #include "kqueue.h"
 #include "mem.h"
+#include "source/filestat.h"
 #include "source/inotify.h"
 #include "source/mounts.h"
 #include "source/retry.h"
@@ -132,7 +133,7 @@ vnode_stat(const struct knote *kn, struct stat *now)
 	int saved = errno;
 	bool same;
 
-	same = fstat((int)kn->kn_ident, now) == 0 && now->st_dev == v->v_dev &&
+	same = filestat((int)kn->kn_ident, now) == 0 && now->st_dev == v->v_dev &&
 	    now->st_ino == v->v_ino;
 	errno = saved;
 	return same;
@@ -343,8 +344,29 @@ vnode_set_above(struct kqueue *kq, struct knote *kn)
 	return error;
 }
 
+/* A write, and nothing else: the usual event.  errno is inotify_report()'s business. */
 static void
-vnode_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
+vnode_written(struct kqueue *kq, struct knote *kn)
+{
+	struct vnode *v = kn->kn_hook;
+	struct stat now;
+	uint32_t asked;
+
+	if (filestat((int)kn->kn_ident, &now) == -1 || now.st_dev != v->v_dev || now.st_ino != v->v_ino)
+		return;
+	v->v_call = kq->kq_call;
+	asked = vnode_asked(kn->kn_sfflags, vnode_content(v, &now));
+	v->v_size = now.st_size;
+	v->v_mtime = now.st_mtim;
+	v->v_ctime = now.st_ctim;
+	if (asked != 0) {
+		kn->kn_fflags |= asked;
+		knote_activate(kq, kn);
+	}
+}
+
+static void
+vnode_note_any(struct kqueue *kq, struct knote *kn, uint32_t hint)
 {
 	struct vnode *v = kn->kn_hook;
 	struct stat now;
@@ -381,6 +403,15 @@ vnode_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 		kn->kn_fflags |= asked;
 		knote_activate(kq, kn);
 	}
+}
+
+static void
+vnode_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
+{
+	if (hint == IN_MODIFY)
+		vnode_written(kq, kn);
+	else
+		vnode_note_any(kq, kn, hint);
 }
 
 static int
@@ -455,7 +486,7 @@ vnode_attach(struct kqueue *kq, struct knote *kn)
 	struct vnode *v;
 	struct stat now;
 
-	if (fstat(fd, &now) == -1) {
+	if (filestat(fd, &now) == -1) {
 		error = -errno;
 		errno = saved;
 		return error;
