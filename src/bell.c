@@ -104,6 +104,26 @@ bell_ring_again(struct kqueue *kq)
 }
 
 /*
+ * Epoll has an armed bell listed until it is asked, and would tell nobody who watches it for
+ * edges of the next ring.  So where a queue is in another one, it is asked.
+ */
+static void
+bell_silence(struct kqueue *kq, bool counted)
+{
+	/* Of two rings for one edge, only one may have been reported yet. */
+	if (kq->kq_bell != BELL_SPENT || kq->kq_rung_twice)
+		bell_change(kq, 0);
+	kq->kq_bell = BELL_OFF;
+	if (!counted)
+		return;
+	kqueue_drain(kq);
+	if (kq->kq_ready.kl_first != 0) {
+		bell_change(kq, EPOLLIN);
+		kq->kq_bell = BELL_LEVEL;
+	}
+}
+
+/*
  * An edge wakes one waiter and needs no silencing once it is reported; what a
  * call leaves in kq_ready is told by a level, until the list is empty.
  *
@@ -132,10 +152,7 @@ bell_settle(struct kqueue *kq)
 		bell_change(kq, EPOLLIN);
 		kq->kq_bell = BELL_LEVEL;
 	} else if (kq->kq_bell != BELL_OFF) {
-		/* Of two rings for one edge, only one may have been reported yet. */
-		if (kq->kq_bell != BELL_SPENT || kq->kq_rung_twice)
-			bell_change(kq, 0);
-		kq->kq_bell = BELL_OFF;
+		bell_silence(kq, counted);
 	}
 	if (ring && single_threaded()) {
 		bell_arm(kq, EPOLLIN | EPOLLET);

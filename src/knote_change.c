@@ -34,6 +34,26 @@ knote_remove_others(struct kqueue *kq, struct knote *kn)
 }
 
 /*
+ * Epoll does not do files like this one: what was known of the number, and whatever epoll does,
+ * was another file's.
+ */
+static void
+knote_refused(struct kqueue *kq, struct knote *kn)
+{
+	struct watch *w = watch_at(&kq->kq_watches, (uint32_t)kn->kn_ident);
+	struct knote *other;
+
+	w->w_kind = FD_UNKNOWN;
+	for (uint32_t slot = w->w_knotes; slot != 0; slot = other->kn_next) {
+		other = knote_at(&kq->kq_pool, slot);
+		if (other != kn && knote_polled(filter_of(other), other)) {
+			knote_remove_others(kq, kn);
+			return;
+		}
+	}
+}
+
+/*
  * Has epoll watch what a new or enabled knote needs, or the filter if epoll
  * does not do files.  One that is added disabled is armed for a moment, too:
  * only epoll can tell whether it could be.
@@ -55,6 +75,7 @@ knote_arm(struct kqueue *kq, const struct filterops *fo, struct knote *kn)
 	if (error == 0 && disabled != 0)
 		error = watch_update(kq, fd, NULL);
 	if (error == -EPERM) {
+		knote_refused(kq, kn);
 		kn->kn_status |= KN_FILE;
 		error = fo->fo_file == NULL ? -EINVAL : fo->fo_file(kq, kn);
 	}

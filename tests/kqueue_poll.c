@@ -345,6 +345,85 @@ START_TEST(kqueue_poll__nested_clear_fires_at_every_arrival)
 }
 END_TEST
 
+/* Who takes what there is with room for just that, or for more, need not be told that there is nothing left. */
+START_TEST(kqueue_poll__nested_clear_fires_anew_once_all_was_collected)
+{
+	static const unsigned short flags[] = { EV_CLEAR, EV_ONESHOT, EV_DISPATCH };
+	struct kevent events[4];
+	int inner, outer;
+
+	for (int i = 0; i < 6; i++) {
+		inner = queue();
+		outer = queue();
+		ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_READ, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+		for (int n = 0; n < 8; n++) {
+			ck_assert_int_eq(change(inner, 1, EVFILT_USER, (unsigned short)(EV_ADD | flags[i / 2]), 0, 0, NULL), 0);
+			ck_assert_int_eq(change(inner, 1, EVFILT_USER, EV_ENABLE, NOTE_TRIGGER, 0, NULL), 0);
+			ck_assert_int_eq(event_of(outer, (uintptr_t)inner, EVFILT_READ).data, 1);
+			ck_assert_int_eq(collect(inner, events, i % 2 == 0 ? 1 : 4, 0), 1);
+			no_event(outer);
+		}
+		close(inner);
+		close(outer);
+	}
+}
+END_TEST
+
+/* The same while the inner queue has a descriptor that stays ready. */
+START_TEST(kqueue_poll__nested_clear_fires_anew_beside_what_stays_ready)
+{
+	int inner = queue(), outer = queue(), fds[2];
+	struct kevent events[4];
+
+	pair(PAIR_UNIX, fds);
+	put(fds[1], 1);
+	ck_assert_int_eq(change(inner, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	ck_assert_int_eq(change(inner, 1, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+	ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_READ, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+	event_of(outer, (uintptr_t)inner, EVFILT_READ);
+	for (int n = 0; n < 8; n++) {
+		ck_assert_int_eq(change(inner, 1, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), 0);
+		event_of(outer, (uintptr_t)inner, EVFILT_READ);
+		ck_assert_int_eq(collect(inner, events, 4, 0), 2);
+	}
+	close(inner);
+	close(outer);
+	close_pair(fds);
+}
+END_TEST
+
+/* Who has all in a call that had room for more waits for the next edge. */
+START_TEST(kqueue_poll__epoll_has_an_edge_once_all_was_collected)
+{
+#ifdef __linux__
+	struct epoll_event item = { .events = EPOLLIN | EPOLLET };
+	int kq, outer, ep;
+	struct kevent events[4];
+
+	for (int counted = 0; counted < 2; counted++) {
+		kq = queue();
+		outer = queue();
+		ep = epoll_create1(EPOLL_CLOEXEC);
+		item.events = EPOLLIN | EPOLLET;
+		ck_assert_int_eq(epoll_ctl(ep, EPOLL_CTL_ADD, kq, &item), 0);
+		if (counted)
+			ck_assert_int_eq(change(outer, (uintptr_t)kq, EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+		ck_assert_int_eq(change(kq, 1, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+		for (int n = 0; n < 8; n++) {
+			ck_assert_int_eq(change(kq, 1, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), 0);
+			ck_assert_int_eq(epoll_wait(ep, &item, 1, 0), 1);
+			if (counted)
+				event_of(outer, (uintptr_t)kq, EVFILT_READ);
+			ck_assert_int_eq(collect(kq, events, 4, 0), 1);
+		}
+		close(ep);
+		close(kq);
+		close(outer);
+	}
+#endif
+}
+END_TEST
+
 START_TEST(kqueue_poll__queues_nest_three_deep)
 {
 	int a = queue(), b = queue(), c = queue();
@@ -583,6 +662,9 @@ HARNESS_MAIN("kqueue_poll",
     kqueue_poll__data_is_the_number_of_ready_registrations,
     kqueue_poll__nested_event_is_told_again_until_collected,
     kqueue_poll__nested_clear_fires_at_every_arrival,
+    kqueue_poll__nested_clear_fires_anew_once_all_was_collected,
+    kqueue_poll__nested_clear_fires_anew_beside_what_stays_ready,
+    kqueue_poll__epoll_has_an_edge_once_all_was_collected,
     kqueue_poll__queues_nest_three_deep,
     kqueue_poll__disabled_registrations_do_not_count,
     kqueue_poll__deeper_than_the_kernel_allows_is_einval,

@@ -33,6 +33,27 @@ unseen_close(int fd)
 	ck_assert_int_eq(syscall(SYS_close, fd), 0);
 }
 
+/* The number is another's, which can be read: 0, a file; 1, a pipe; 2, a socket; 3, a device. */
+static void
+unseen_become(int fd, int kind)
+{
+	int fds[2] = { -1, -1 };
+
+	if (kind == 0) {
+		fds[0] = open("/proc/self/exe", O_RDONLY);
+	} else if (kind == 3) {
+		fds[0] = open("/dev/null", O_RDONLY);
+	} else {
+		pair(kind == 1 ? PAIR_PIPE : PAIR_UNIX, fds);
+		put(fds[1], 2);
+	}
+	ck_assert_int_ge(fds[0], 0);
+	ck_assert_int_eq((int)syscall(SYS_dup3, fds[0], fd, 0), fd);
+	close(fds[0]);
+	if (fds[1] != -1)
+		close(fds[1]);
+}
+
 START_TEST(kqueue_unseen__closed_descriptor_is_silent)
 {
 	static const unsigned short flags[] = { 0, EV_CLEAR, EV_ONESHOT, EV_DISPATCH };
@@ -138,6 +159,48 @@ START_TEST(kqueue_unseen__number_becomes_another_kind)
 		close_pair(fds);
 		close(kq);
 	}
+}
+END_TEST
+
+/* Nothing is left of a registration that was delivered, or it is disabled: the new one is new all the same. */
+START_TEST(kqueue_unseen__number_of_one_that_was_delivered_is_new)
+{
+	static const unsigned short flags[] = { EV_ONESHOT, EV_DISPATCH };
+	int kq, fds[2], kind;
+
+	for (int i = 0; i < 8; i++) {
+		kq = queue();
+		kind = i / 2;
+		pair(PAIR_UNIX, fds);
+		put(fds[1], 1);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | flags[i % 2], 0, 0, &old_mark), 0);
+		event_of(kq, (uintptr_t)fds[0], EVFILT_READ);
+		unseen_become(fds[0], kind);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | flags[i % 2], 0, 0, &new_mark), 0);
+		ck_assert_ptr_eq(event_of(kq, (uintptr_t)fds[0], EVFILT_READ).udata, &new_mark);
+		close_pair(fds);
+		close(kq);
+	}
+}
+END_TEST
+
+/* What is written to there is not what is read here. */
+START_TEST(kqueue_unseen__file_at_the_number_of_a_socket_is_new)
+{
+	int kq = queue(), fds[2];
+
+	pair(PAIR_UNIX, fds);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_WRITE, EV_ADD, 0, 0, &old_mark), 0);
+	event_of(kq, (uintptr_t)fds[0], EVFILT_WRITE);
+	unseen_become(fds[0], 0);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, &new_mark), 0);
+	ck_assert_ptr_eq(event_of(kq, (uintptr_t)fds[0], EVFILT_READ).udata, &new_mark);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_WRITE, EV_DELETE, 0, 0, NULL), ENOENT);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_WRITE, EV_ADD, 0, 0, NULL), 0);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_DELETE, 0, 0, NULL), 0);
+	event_of(kq, (uintptr_t)fds[0], EVFILT_WRITE);
+	close_pair(fds);
+	close(kq);
 }
 END_TEST
 
@@ -614,6 +677,8 @@ HARNESS_MAIN("kqueue_unseen",
     kqueue_unseen__number_of_a_file_is_new,
     kqueue_unseen__number_becomes_another_kind,
     kqueue_unseen__new_registration_ends_the_others,
+    kqueue_unseen__number_of_one_that_was_delivered_is_new,
+    kqueue_unseen__file_at_the_number_of_a_socket_is_new,
     kqueue_unseen__level_stays_beside_shared_edges,
     kqueue_unseen__duplicate_neither_reports_nor_spins,
     kqueue_unseen__duplicate_that_can_be_written_is_silent,

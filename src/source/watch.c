@@ -312,9 +312,11 @@ watch_confirm(struct kqueue *kq, struct knote *kn)
 	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)kn->kn_ident);
 	unsigned lane = watch_lane(w, watch_direction(kn));
 
-	/* Any other item was just armed anew, which tells as much. */
-	if ((w->w_armed[lane] & WATCH_PRESENT) == 0 || (w->w_armed[lane] & WATCH_MODE) != 0 ||
-	    (w->w_armed[lane] & 1u << watch_direction(kn)) == 0 || mode_is(MODE_BLIND))
+	if ((w->w_armed[lane] & WATCH_PRESENT) == 0)
+		return 0;
+	/* Any other item was just armed anew, which tells as much, unless it is to be silent. */
+	if ((kn->kn_status & KN_DISABLED) == 0 && ((w->w_armed[lane] & WATCH_MODE) != 0 ||
+	    (w->w_armed[lane] & 1u << watch_direction(kn)) == 0 || mode_is(MODE_BLIND)))
 		return 0;
 	return watch_probe(kq, (int)kn->kn_ident, w, lane);
 }
