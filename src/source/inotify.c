@@ -516,14 +516,15 @@ inotify_tell(struct kqueue *kq, struct inotify_watch *w)
 static inline void
 inotify_fetch(const struct inotify_watch *w)
 {
-	const char *mark = (const char *)w->iw_marks;
+	const struct inotify_mark *mark = w->iw_marks;
 
-	__builtin_prefetch(mark);
-	__builtin_prefetch(mark + 64);
+	if (mark != NULL) {
+		__builtin_prefetch(mark);
+		__builtin_prefetch((const char *)mark + 64);
+		__builtin_prefetch(mark->im_knote);
+	}
 	if (w->iw_next != NULL)
 		__builtin_prefetch(w->iw_next->iw_marks);
-	if (w->iw_marks != NULL)
-		__builtin_prefetch(w->iw_marks->im_knote);
 }
 
 void
