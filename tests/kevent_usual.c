@@ -525,6 +525,29 @@ START_TEST(kevent_usual__the_only_place_may_be_asked_in_vain)
 }
 END_TEST
 
+/* As at home: who says that there is more room than there is has no harm from it as long as few events come. */
+START_TEST(kevent_usual__behind_the_events_nothing_is_written)
+{
+	const int room[] = { 2, 64, 256 };
+	struct kevent events[256];
+	char before[sizeof(events)];
+	int kq = queue(), fds[2];
+
+	memset(before, 0x5a, sizeof(before));
+	pair(PAIR_UNIX, fds);
+	put(fds[1], 3);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	for (size_t i = 0; i < sizeof(room) / sizeof(room[0]); i++) {
+		memcpy(events, before, sizeof(events));
+		ck_assert_int_eq(usual(kq, events, room[i]), 1);
+		ck_assert_int_eq(events[0].data, 3);
+		ck_assert_int_eq(memcmp(&events[1], before, sizeof(events) - sizeof(events[0])), 0);
+	}
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
 #if defined(__has_include)
 #if __has_include(<sys/single_threaded.h>)
 #include <sys/single_threaded.h>
@@ -599,4 +622,5 @@ HARNESS_MAIN("kevent_usual",
     kevent_usual__the_last_of_a_full_array_is_told_like_the_others,
     kevent_usual__a_small_array_may_be_filled_by_all,
     kevent_usual__the_only_place_may_be_asked_in_vain,
+    kevent_usual__behind_the_events_nothing_is_written,
     kevent_usual__who_is_alone_may_cancel_himself)
