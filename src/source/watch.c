@@ -173,15 +173,16 @@ watch_make(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned b
 {
 	unsigned armed = w->w_armed[lane];
 	int saved = errno, ep, error = 0;
+	uint32_t gen = w->w_gen[lane];
 	struct epoll_event item = { .events = watch_events(bits) };
 
+	ep = lane == 0 ? kq->kq_ep : kqueue_get_nested(kq, lane);
+	if (ep < 0)
+		return ep;
 	/* It is told of anew: what is under way is void, and its count with it (early.h). */
 	if ((bits & WATCH_ONESHOT) != 0 && (armed & WATCH_PRESENT) != 0)
 		w->w_gen[lane]++;
 	item.data.u64 = (uint64_t)w->w_gen[lane] << 32 | (uint32_t)fd;
-	ep = lane == 0 ? kq->kq_ep : kqueue_get_nested(kq, lane);
-	if (ep < 0)
-		return ep;
 	if (bits == 0) {
 		w->w_armed[lane] = 0;
 		hidden_epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
@@ -197,6 +198,7 @@ watch_make(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned b
 		if (error == -ENOENT && w->w_epoch != fdtable_epoch(fd))
 			error = -EBADF;		/* and opened again meanwhile */
 		w->w_armed[lane] = 0;
+		w->w_gen[lane] = gen;
 	}
 	errno = saved;
 	return error;
