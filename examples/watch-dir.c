@@ -290,10 +290,11 @@ compare(int first)
 			free(new->oldname);
 			new->oldname = NULL;
 		} else if (new->fresh) {
+			/* Watched first: who reads that it is there may write to it at once. */
 			new->fresh = 0;
+			watch(new);
 			if (!first)
 				say("created", new->name, "");
-			watch(new);
 		}
 	}
 }
