@@ -5,8 +5,8 @@
  * kevent() is.  Neither touches errno, and neither is a cancellation point.
  *
  * Where somebody is to stand between us and the system, and elsewhere, the C library is called:
- * sanitizers, which learn from it what was written and who woke whom; tests, which have calls fail
- * (KQ_LIBC_CALLS).
+ * sanitizers and clang's analyzer, which learn from it what was written and who woke whom; tests, which
+ * have calls fail (KQ_LIBC_CALLS).
  */
 #ifndef KQ_SYSCALL_H
 #define KQ_SYSCALL_H
@@ -26,7 +26,7 @@
 #endif
 #endif
 
-#if !defined(SYSCALL_SANITIZED) && !defined(KQ_LIBC_CALLS)
+#if !defined(SYSCALL_SANITIZED) && !defined(KQ_LIBC_CALLS) && !defined(__clang_analyzer__)
 #if defined(__x86_64__) && !defined(__ILP32__)
 #define SYSCALL_BARE	1
 

@@ -227,20 +227,17 @@ inotify_unask(const struct inotify *in, int wd)
 static void
 inotify_narrow(const struct inotify *in, struct inotify_watch *w)
 {
-	const struct inotify_mark *mark;
+	const struct inotify_mark *mark = w->iw_marks;
 	uint32_t asked = 0, spare = w->iw_spare;
 	int fd, wd;
 
 	w->iw_spare = 0;
-	for (mark = w->iw_marks; mark != NULL; mark = mark->im_next)
-		asked |= mark->im_mask;
-	if ((spare & ~asked & IN_ALL_EVENTS) == 0)
-		return;
-	mark = w->iw_marks;
+	for (const struct inotify_mark *each = mark; each != NULL; each = each->im_next)
+		asked |= each->im_mask;
 	/* The first may be being set. */
-	if (mark->im_knote == NULL)
+	if (mark != NULL && mark->im_knote == NULL)
 		mark = mark->im_next;
-	if (mark == NULL)
+	if (mark == NULL || (spare & ~asked & IN_ALL_EVENTS) == 0)
 		return;
 	/* The number may be another file's by now, whose watch is not to be harmed. */
 	fd = (int)mark->im_knote->kn_ident;
