@@ -120,7 +120,7 @@ void	kevent_collect_again(struct call *call, int n);
  * The usual report of our own sources: the bell alone, for a usual call.  How many events were delivered;
  * 0: that takes a closer look, as does an array that may have no room for all.
  */
-int	kevent_collect_bell(struct kqueue *kq, const struct epoll_event *item, struct kevent *events, int room);
+int	kevent_collect_bell(struct kqueue *kq, struct epoll_event *item, struct kevent *events, int room);
 
 /* What is ready now, without waiting. */
 void	kevent_collect_now(struct call *call);

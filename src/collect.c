@@ -202,15 +202,19 @@ kevent_collect_own(struct call *call, int n)
 }
 
 int
-kevent_collect_bell(struct kqueue *kq, const struct epoll_event *item, struct kevent *events, int room)
+kevent_collect_bell(struct kqueue *kq, struct epoll_event *item, struct kevent *events, int room)
 {
 	struct eventlist out = { .el_kevent = events, .el_room = room };
+	const struct epoll_event bell = *item;
 
 	if ((uint32_t)item->data.u64 != SOURCE_TAG(SOURCE_BELL, 0) || kq->kq_edges)
 		return 0;
 	kq->kq_call++;
-	kqueue_report(kq, item->data.u64);
+	kqueue_report(kq, bell.data.u64);
 	knote_collect(kq, &out, room);
+	/* One that was not to be may have been made where the report is. */
+	if (out.el_count == 0)
+		*item = bell;
 	return out.el_count;
 }
 

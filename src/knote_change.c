@@ -34,8 +34,8 @@ knote_remove_others(struct kqueue *kq, struct knote *kn)
 }
 
 /*
- * Epoll does not do files like this one: what was known of the number, and whatever epoll does,
- * was another file's.
+ * Epoll does not do files like this one: what was known of the number, its items and whatever
+ * epoll does, was another file's.  What epoll does not watch may be this one's.
  */
 static void
 knote_refused(struct kqueue *kq, struct knote *kn)
@@ -43,12 +43,13 @@ knote_refused(struct kqueue *kq, struct knote *kn)
 	struct watch *w = watch_at(&kq->kq_watches, (uint32_t)kn->kn_ident);
 	struct knote *other;
 
-	w->w_kind = FD_UNKNOWN;
-	for (uint32_t slot = w->w_knotes; slot != 0; slot = other->kn_next) {
+	watch_void(w);
+	for (uint32_t slot = w->w_knotes, next; slot != 0; slot = next) {
 		other = knote_at(&kq->kq_pool, slot);
+		next = other->kn_next;
 		if (other != kn && knote_polled(filter_of(other), other)) {
-			knote_remove_others(kq, kn);
-			return;
+			other->kn_status |= KN_FILE;	/* nothing to disarm */
+			knote_shut(kq, other);
 		}
 	}
 }

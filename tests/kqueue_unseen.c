@@ -204,6 +204,31 @@ START_TEST(kqueue_unseen__file_at_the_number_of_a_socket_is_new)
 }
 END_TEST
 
+/* What is registered of the new owner before that is found out, stays. */
+START_TEST(kqueue_unseen__file_keeps_what_is_its_own)
+{
+	struct kevent events[4];
+	int kq = queue(), fds[2], file;
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/file", scratch_dir());
+	pair(PAIR_PIPE, fds);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[1], EVFILT_WRITE, EV_ADD | EV_CLEAR, 0, 0, &old_mark), 0);
+	event_of(kq, (uintptr_t)fds[1], EVFILT_WRITE);
+	syscall(SYS_close, fds[1]);
+	ck_assert_int_eq(file = open(path, O_RDWR | O_CREAT, 0600), fds[1]);
+	ck_assert_int_eq(change(kq, (uintptr_t)file, EVFILT_VNODE, EV_ADD | EV_CLEAR, NOTE_WRITE, 0, NULL), 0);
+	ck_assert_int_eq(change(kq, (uintptr_t)file, EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	no_event(kq);
+	ck_assert_int_eq(pwrite(file, "abc", 3, 0), 3);
+	ck_assert_int_eq(collect(kq, events, 4, -1), 2);
+	ck_assert_int_eq(events[0].filter + events[1].filter, EVFILT_VNODE + EVFILT_READ);
+	ck_assert_int_eq(change(kq, (uintptr_t)file, EVFILT_WRITE, EV_DELETE, 0, 0, NULL), ENOENT);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
 /* What a call only looks past, to find edges that are due, is told by the next all the same. */
 START_TEST(kqueue_unseen__level_stays_beside_shared_edges)
 {
@@ -679,6 +704,7 @@ HARNESS_MAIN("kqueue_unseen",
     kqueue_unseen__new_registration_ends_the_others,
     kqueue_unseen__number_of_one_that_was_delivered_is_new,
     kqueue_unseen__file_at_the_number_of_a_socket_is_new,
+    kqueue_unseen__file_keeps_what_is_its_own,
     kqueue_unseen__level_stays_beside_shared_edges,
     kqueue_unseen__duplicate_neither_reports_nor_spins,
     kqueue_unseen__duplicate_that_can_be_written_is_silent,

@@ -180,7 +180,7 @@ watch_make(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned b
 	if (ep < 0)
 		return ep;
 	/* It is told of anew: what is under way is void, and its count with it (early.h). */
-	if ((bits & WATCH_ONESHOT) != 0 && (armed & WATCH_PRESENT) != 0)
+	if (((bits | armed) & WATCH_ONESHOT) != 0 && (armed & WATCH_PRESENT) != 0)
 		w->w_gen[lane]++;
 	item.data.u64 = (uint64_t)w->w_gen[lane] << 32 | (uint32_t)fd;
 	if (bits == 0) {

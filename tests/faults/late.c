@@ -2,20 +2,24 @@
 /*
  * A thread that has made something ready rings the queue's bell without the queue's lock.  Here it is held up
  * just before, while others use the queue: whatever they do, the queue must be readable in the end
- * if there is an event, and not else, and nobody sleeps on.
+ * if there is an event, and not else, and nobody sleeps on.  Another has counted bytes without the lock, and
+ * is held up just after.
  */
 #include "../numbers.h"
 
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdarg.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+int	__real_ioctl(int fd, unsigned long request, ...);
+int	__wrap_ioctl(int fd, unsigned long request, ...);
 long	__real_syscall(long number, ...);
 long	__wrap_syscall(long number, ...);
 
-static _Thread_local bool held_up;
+static _Thread_local bool held_up, counting;
 static sem_t arrived, go;
 static pthread_t thread;
 static int kq;
@@ -37,6 +41,24 @@ __wrap_syscall(long number, ...)
 			;
 	}
 	return __real_syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+}
+
+int
+__wrap_ioctl(int fd, unsigned long request, ...)
+{
+	va_list ap;
+	int result;
+
+	va_start(ap, request);
+	result = __real_ioctl(fd, request, va_arg(ap, void *));
+	va_end(ap);
+	if (counting && request == FIONREAD) {
+		counting = false;
+		sem_post(&arrived);
+		while (sem_wait(&go) == -1)
+			;
+	}
+	return result;
 }
 
 static void
@@ -222,18 +244,18 @@ own_number(void)
 START_TEST(late__ring_finds_a_queue_that_has_moved)
 {
 	struct waiter waiter;
-	int fds[2], own;
+	int ends[2], own;
 
-	pair(PAIR_PIPE, fds);
+	pair(PAIR_PIPE, ends);
 	begin_waiting(EV_CLEAR, &waiter);
 	own = own_number();
-	ck_assert_int_eq(dup2(fds[0], own), own);
+	ck_assert_int_eq(dup2(ends[0], own), own);
 	ring();
 	waiter_join(&waiter);
 	ck_assert_int_eq(waiter.count, 1);
 	end();
 	close(own);
-	close_pair(fds);
+	close_pair(ends);
 }
 END_TEST
 
@@ -257,6 +279,73 @@ START_TEST(late__ring_of_a_nested_queue_is_counted_right)
 }
 END_TEST
 
+static int fds[2];
+static _Atomic int tid;
+static struct kevent counted;
+
+/* The first time it finds out what that is; from the third on it counts before it has the lock, since that was of use. */
+static void *
+count_early(void *unused)
+{
+	tid = gettid();
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(collect(kq, &counted, 1, -1), 1);
+		get(fds[0], 5);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ENABLE, 0, 0, NULL), 0);
+		sem_post(&arrived);
+	}
+	counting = true;
+	ck_assert_int_eq(collect(kq, &counted, 1, -1), 1);
+	ck_assert(!counting);
+	return unused;
+}
+
+static void
+await_arrival(void)
+{
+	while (sem_wait(&arrived) == -1)
+		;
+}
+
+static void
+change_and_take(const unsigned short *flags, size_t n)
+{
+	sem_init(&arrived, 0, 0);
+	sem_init(&go, 0, 0);
+	kq = queue();
+	pair(PAIR_UNIX, fds);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | EV_DISPATCH, 0, 0, NULL), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, count_early, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		put(fds[1], 5);
+		await_arrival();
+	}
+	put(fds[1], 100);
+	await_arrival();
+	get(fds[0], 100);
+	for (size_t i = 0; i < n; i++)
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, flags[i], 0, 0, NULL), 0);
+	sem_post(&go);
+	await_state(tid, 'S');
+	put(fds[1], 7);
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(counted.data, 7);
+	close_pair(fds);
+	close(kq);
+}
+
+/* A count is of what was told: not if that was armed again in between, in whatever way. */
+START_TEST(late__count_of_what_was_armed_again_is_void)
+{
+	const unsigned short changed[] = { EV_ADD | EV_DISPATCH }, silent[] = { EV_DISABLE, EV_ENABLE },
+	    anew[] = { EV_DELETE, EV_ADD | EV_DISPATCH };
+
+	change_and_take(changed, 1);
+	change_and_take(silent, 2);
+	change_and_take(anew, 2);
+}
+END_TEST
+
 HARNESS_MAIN("late",
     late__ring_of_what_was_collected_is_not_heard,
     late__ring_behind_another_is_not_heard,
@@ -267,4 +356,5 @@ HARNESS_MAIN("late",
     late__ring_wakes_who_waits,
     late__ring_at_a_closed_queue_is_nothing,
     late__ring_finds_a_queue_that_has_moved,
-    late__ring_of_a_nested_queue_is_counted_right)
+    late__ring_of_a_nested_queue_is_counted_right,
+    late__count_of_what_was_armed_again_is_void)
