@@ -10,11 +10,13 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 int	__real_epoll_wait(int ep, struct epoll_event *items, int n, int ms);
@@ -377,23 +379,32 @@ leave_one_in_vain(void)
 	syscall(SYS_close, (int)event.ident == fds[0] ? fds[1] : fds[0]);
 }
 
-/* With room for one event, epoll's report is in the place of that: it must not be lost to one that is none. */
+static void
+ignore(int signo)
+{
+	(void)signo;
+}
+
+/* With room for one event, epoll's report is in the place of that: one that is none must not be taken for a report. */
 START_TEST(late__event_in_vain_leaves_the_report)
 {
+	const struct sigaction sa = { .sa_handler = ignore };
+	const struct itimerval soon = { .it_value = { .tv_usec = 100000 } };
 	char path[128];
 
 	kq = queue();
 	for (int i = 0; i < 2; i++) {
 		snprintf(path, sizeof(path), "%s/%d", scratch_dir(), i);
 		ck_assert_int_ge(fds[i] = open(path, O_RDWR | O_CREAT, 0600), 0);
-		/* An udata whose lower half would be taken for a source of the library's own. */
+		/* As a report it is one of timers, which this queue has not. */
 		ck_assert_int_eq(change(kq, (uintptr_t)fds[i], EVFILT_VNODE, EV_ADD | EV_CLEAR, NOTE_WRITE, 0,
-		    (void *)(uintptr_t)0x983c1230), 0);
+		    (void *)(uintptr_t)0x55d0983c1230), 0);
 	}
-	ck_assert_int_eq(change(kq, 1, EVFILT_TIMER, EV_ADD | EV_ONESHOT, 0, 100, NULL), 0);
+	ck_assert_int_eq(sigaction(SIGALRM, &sa, NULL), 0);
+	ck_assert_int_eq(setitimer(ITIMER_REAL, &soon, NULL), 0);
 	handler = leave_one_in_vain;
-	ck_assert_int_eq(collect(kq, &counted, 1, -1), 1);
-	ck_assert_int_eq(counted.filter, EVFILT_TIMER);
+	ck_assert_int_eq(kevent(kq, NULL, 0, &counted, 1, NULL), -1);
+	ck_assert_int_eq(errno, EINTR);
 	close(fds[0]);
 	close(fds[1]);
 	close(kq);
