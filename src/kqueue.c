@@ -59,6 +59,9 @@ pool_take(void)
 	atomic_init(&kq->kq_ep, -1);
 	for (unsigned lane = 1; lane < WATCH_LANES; lane++)
 		atomic_init(&kq->kq_nested[lane - 1], -1);
+	HELGRIND_ALONE(&kq->kq_nready, sizeof(kq->kq_nready));
+	HELGRIND_ALONE(&kq->kq_nlook, sizeof(kq->kq_nlook));
+	HELGRIND_ALONE(&kq->kq_early, sizeof(kq->kq_early));
 	kq->kq_next = atomic_load_explicit(&pool_all, memory_order_relaxed);
 	atomic_store_explicit(&pool_all, kq, memory_order_release);
 	return kq;
