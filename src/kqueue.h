@@ -48,7 +48,7 @@ struct kqueue {
 	bool		kq_suspect;	/* (k) reports come to nothing: look for strays (source/stray.h) */
 	bool		kq_edges;	/* (k) epoll's edges are to be taken before kq_ready is */
 	uint8_t		kq_turns;	/* (k) with room for one event: how often kq_ready is to go first */
-	bool		kq_rung_twice;	/* (k) or are to ring after another did, for what that has told */
+	bool		kq_rung_twice;	/* (k) one is to ring after another did, for what that has told */
 	struct knote_list kq_ready;	/* (k) */
 	struct knote_list kq_look;	/* (k) files to look at in every call */
 	int		kq_early_bytes;	/* (k) what was counted early, or 0 ... */
@@ -56,7 +56,7 @@ struct kqueue {
 	char		kq_apart_1[64];
 	_Atomic uint32_t kq_refs;	/* (a) calls inside, and 1 while open */
 	_Atomic uint32_t kq_ringing;	/* (a) threads that are in bell_ring(), or about to be ... */
-	_Atomic bool	kq_overtaken;	/* (a) ... and may have undone what another has done to it ... */
+	_Atomic bool	kq_overtaken;	/* (a) ... and may have undone what another has done to it */
 	char		kq_apart_2[56];
 	_Atomic int	kq_state;	/* (a) enum kqueue_state */
 	_Atomic uint32_t kq_nready;	/* (k); read without it as a hint */
