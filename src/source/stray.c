@@ -55,7 +55,7 @@ stray_try_all(int ep, int fd)
 
 /* 0 or -errno: -ENOENT if no file in this process has the item. */
 static int
-stray_name(int ep, int fd)
+stray_name(struct kqueue *kq, int ep, int fd)
 {
 	sigset_t all, before;
 	int status = -1;
@@ -64,8 +64,10 @@ stray_name(int ep, int fd)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	pid = syscall(SYS_clone, 0, 0, 0, 0, 0);
-	if (pid == 0)
+	if (pid == 0) {
+		HELGRIND_DROPPED(&kq->kq_lock);	/* it takes a thread's end with a lock for a fault */
 		syscall(SYS_exit_group, stray_try_all(ep, fd));
+	}
 	do
 		ended = pid < 0 ? -1 : syscall(SYS_wait4, pid, &status, __WALL, NULL);
 	while (ended == -1 && pid > 0 && errno == EINTR);
@@ -81,7 +83,7 @@ stray_remove(struct kqueue *kq, unsigned lane, int fd)
 	int saved = errno, error = -EAGAIN;
 
 	if (kq->kq_hunted == 0 || now - kq->kq_hunted >= STRAY_PAUSE) {
-		error = stray_name(ep, fd);
+		error = stray_name(kq, ep, fd);
 		kq->kq_hunted = error == 0 ? 0 : now;
 	}
 	errno = saved;
