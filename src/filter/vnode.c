@@ -46,8 +46,9 @@ struct vnode {
 	struct mounts_mark v_mount;	/* on the mount, if that counts */
 };
 
-/* After waiting so long, in nanoseconds, an event stays unexplained. */
-#define VNODE_LAST_LOOK	64000000
+/* After waiting so long, in nanoseconds, an event stays unexplained; and what the count explains, explained. */
+#define VNODE_LAST_DOUBT	4096000000
+#define VNODE_LAST_LOOK		64000000
 
 /* Events by what they are about. */
 #define VNODE_CONTENT	IN_MODIFY
@@ -307,8 +308,9 @@ vnode_lost_name(struct knote *kn, struct stat *now)
 
 /*
  * unlink() tells that the count fell before the name is gone.  If a link came
- * meanwhile, neither shows: an event that nothing explains is looked into again
- * for a tenth of a second.  So is one that the count explains: after that it was
+ * meanwhile, neither shows: an event that nothing explains is looked into again,
+ * for eight seconds, since who calls unlink() may have to wait for a processor just
+ * then.  One that the count explains is, too, but for a tenth of a second: after that it was
  * another name that went, and the own one's end will be news.
  */
 static void
@@ -316,11 +318,12 @@ vnode_look_again(struct kqueue *kq, struct knote *kn, bool unexplained)
 {
 	bool doubt = unexplained && (kn->kn_sfflags & (NOTE_DELETE | NOTE_LINK)) != 0;
 	struct vnode *v = kn->kn_hook;
+	int64_t last = v->v_fell ? VNODE_LAST_LOOK : VNODE_LAST_DOUBT;
 
 	v->v_again = false;
-	if ((doubt || v->v_fell) && !v->v_unnamed && kn->kn_data < VNODE_LAST_LOOK) {
+	if ((doubt || v->v_fell) && !v->v_unnamed && kn->kn_data < last) {
 		v->v_again = (kn->kn_status & KN_DISABLED) != 0;
-		retry_wait(kq, kn);
+		retry_wait_at_most(kq, kn, last);
 	} else {
 		v->v_fell = false;
 		retry_stop(kq, kn);

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "retry.h"
 
-/* kn_data: how long it waits, in nanoseconds. */
 #define RETRY_FIRST	1000000
-#define RETRY_LAST	100000000
 
 void
-retry_wait(struct kqueue *kq, struct knote *kn)
+retry_wait_at_most(struct kqueue *kq, struct knote *kn, int64_t most)
 {
 	if ((kn->kn_status & KN_DISABLED) != 0 || retry_waits(kn))
 		return;
 	kn->kn_data = kn->kn_data == 0 ? RETRY_FIRST : kn->kn_data * 2;
-	if (kn->kn_data > RETRY_LAST)
-		kn->kn_data = RETRY_LAST;
+	if (kn->kn_data > most)
+		kn->kn_data = most;
 	/* If it was not reserved, the next look by another cause will have to do. */
 	(void)timerfd_add(kq, kn, false, timerfd_now(false) + kn->kn_data);
 }

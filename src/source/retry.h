@@ -9,8 +9,19 @@
 
 #include "timerfd.h"
 
-/* Not so yet: has knote_note() called after a while, unless the knote is disabled. */
-void	retry_wait(struct kqueue *kq, struct knote *kn);
+#define RETRY_LAST	100000000
+
+/*
+ * Not so yet: has knote_note() called after a while, unless the knote is disabled.  kn_data says how long that is,
+ * in nanoseconds: each time twice as long as before, but not longer than most.
+ */
+void	retry_wait_at_most(struct kqueue *kq, struct knote *kn, int64_t most);
+
+static inline void
+retry_wait(struct kqueue *kq, struct knote *kn)
+{
+	retry_wait_at_most(kq, kn, RETRY_LAST);
+}
 
 static inline bool
 retry_waits(const struct knote *kn)

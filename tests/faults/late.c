@@ -3,7 +3,8 @@
  * A thread that has made something ready rings the queue's bell without the queue's lock.  Here it is held up
  * just before, while others use the queue: whatever they do, the queue must be readable in the end
  * if there is an event, and not else, and nobody sleeps on.  Another has counted bytes without the lock, and
- * is held up just after.  And what a signal's handler does may be done just before a wait.
+ * is held up just after.  What a signal's handler does may be done just before a wait.  And an unlink() has told of
+ * itself, but the name takes its time to go.
  */
 #include "../numbers.h"
 
@@ -13,6 +14,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -21,6 +23,8 @@
 
 int	__real_epoll_wait(int ep, struct epoll_event *items, int n, int ms);
 int	__wrap_epoll_wait(int ep, struct epoll_event *items, int n, int ms);
+ssize_t	__real_readlink(const char *path, char *target, size_t size);
+ssize_t	__wrap_readlink(const char *path, char *target, size_t size);
 int	__real_ioctl(int fd, unsigned long request, ...);
 int	__wrap_ioctl(int fd, unsigned long request, ...);
 long	__real_syscall(long number, ...);
@@ -80,6 +84,17 @@ __wrap_ioctl(int fd, unsigned long request, ...)
 			;
 	}
 	return result;
+}
+
+/* Until then every file has its name. */
+static int64_t name_until;
+
+ssize_t
+__wrap_readlink(const char *path, char *target, size_t size)
+{
+	ssize_t n = __real_readlink(path, target, size), end = n - (ssize_t)strlen(" (deleted)");
+
+	return now_ns() < name_until && end > 0 && memcmp(target + end, " (deleted)", (size_t)(n - end)) == 0 ? end : n;
 }
 
 static void
@@ -411,6 +426,28 @@ START_TEST(late__event_in_vain_leaves_the_report)
 }
 END_TEST
 
+/* The count is what it was, for there is a link, too: only the name tells. */
+START_TEST(late__name_that_goes_slowly_is_told)
+{
+	char path[128], other[160];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/file", scratch_dir());
+	snprintf(other, sizeof(other), "%s-2", path);
+	ck_assert_int_ge(fd = open(path, O_RDWR | O_CREAT, 0600), 0);
+	kq = queue();
+	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_VNODE, EV_ADD | EV_CLEAR, NOTE_DELETE, 0, NULL), 0);
+	name_until = now_ns() + 600000000;
+	ck_assert_int_eq(link(path, other), 0);
+	ck_assert_int_eq(unlink(path), 0);
+	no_event(kq);
+	ck_assert_uint_eq(event_of(kq, (uintptr_t)fd, EVFILT_VNODE).fflags, NOTE_DELETE);
+	ck_assert_int_ge(now_ns(), name_until);
+	close(fd);
+	close(kq);
+}
+END_TEST
+
 HARNESS_MAIN("late",
     late__ring_of_what_was_collected_is_not_heard,
     late__ring_behind_another_is_not_heard,
@@ -423,4 +460,5 @@ HARNESS_MAIN("late",
     late__ring_finds_a_queue_that_has_moved,
     late__ring_of_a_nested_queue_is_counted_right,
     late__count_of_what_was_armed_again_is_void,
-    late__event_in_vain_leaves_the_report)
+    late__event_in_vain_leaves_the_report,
+    late__name_that_goes_slowly_is_told)
