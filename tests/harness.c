@@ -470,6 +470,33 @@ pass(int from, int to, size_t n)
 	ck_abort_msg("%zu bytes never arrived", n);
 }
 
+/* The addresses of a TCP or UDP socket, its own and the other's. */
+static bool
+addresses(int fd, struct sockaddr_storage *own, struct sockaddr_storage *other)
+{
+	memset(own, 0, sizeof(*own));
+	memset(other, 0, sizeof(*other));
+	return getsockname(fd, (struct sockaddr *)own, &(socklen_t){ sizeof(*own) }) == 0 &&
+	    getpeername(fd, (struct sockaddr *)other, &(socklen_t){ sizeof(*other) }) == 0 &&
+	    (own->ss_family == AF_INET || own->ss_family == AF_INET6);
+}
+
+/* Bytes that this process has sent to fd, and that the kernel has yet to move on. */
+static int
+under_way(int fd)
+{
+	struct sockaddr_storage own, other, its_own, its_other;
+	int bytes = 0;
+
+	if (!addresses(fd, &own, &other))
+		return 0;
+	for (int peer = 0; peer < 1024; peer++)
+		if (addresses(peer, &its_own, &its_other) && memcmp(&own, &its_other, sizeof(own)) == 0 &&
+		    memcmp(&other, &its_own, sizeof(other)) == 0)
+			ck_assert_int_eq(ioctl(peer, TIOCOUTQ, &bytes), 0);
+	return bytes;
+}
+
 /* Moves bytes until the descriptor would block; O_NONBLOCK is left as it was. */
 static size_t
 move(int fd, bool out)
@@ -488,7 +515,8 @@ move(int fd, bool out)
 		ck_assert_msg(n == 0 || errno == EAGAIN, "%s: %s", out ? "write" : "read",
 		    strerror(errno));
 		/* TCP may yet move some on by itself. */
-	} while (out && poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, 10) == 1);
+	} while (out ? poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, 10) == 1 :
+	    n != 0 && under_way(fd) > 0 && poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 10) != -1);
 	ck_assert_int_eq(fcntl(fd, F_SETFL, flags), 0);
 	return moved;
 }

@@ -11,11 +11,12 @@
 static inline bool
 thread_is(int tid, char state)
 {
-	char path[64], text[512];
+	char path[96], text[512];
 	const char *name_end;
 	FILE *stat;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
+	/* An emulator makes up /proc/PID/stat, without a state. */
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", tid, tid);
 	stat = fopen(path, "re");
 	if (stat == NULL)
 		return true;
