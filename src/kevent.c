@@ -312,7 +312,9 @@ kevent_usual_goes_on(struct usual *u, int done)
 		u->kq->kq_call++;
 		call.first = call.out.el_count = done;
 		report_told(u->kq, u->events, done);
+		u->kq->kq_waited = true;
 		kevent_collect_rest(&call, u->woken.n);
+		u->kq->kq_waited = false;
 		kqueue_unlock(u->kq);
 		u->woken.n = 0;
 	}

@@ -47,6 +47,7 @@ struct kqueue {
 	uint16_t	kq_call;	/* (k) numbers the calls that collect */
 	bool		kq_suspect;	/* (k) reports come to nothing: look for strays (source/stray.h) */
 	bool		kq_edges;	/* (k) epoll's edges are to be taken before kq_ready is */
+	bool		kq_waited;	/* (k) the call that collects has waited for what epoll reports */
 	uint8_t		kq_turns;	/* (k) with room for one event: how often kq_ready is to go first */
 	bool		kq_rung_twice;	/* (k) one is to ring after another did, for what that has told */
 	struct knote_list kq_ready;	/* (k) */

@@ -229,10 +229,12 @@ kevent_wait(struct call *call, const struct timespec *timeout, const struct woke
 			n = kevent_wait_moved(call, n, &error);
 		else if (error == -EINTR || error == -EAGAIN)
 			n = kqueue_poll(kq->kq_ep, call->items, call->nitems);
+		kq->kq_waited = true;
 		if (n > 0 && !again)
 			kevent_collect(call, n);
 		else if (n > 0)
 			kevent_collect_again(call, n);
+		kq->kq_waited = false;
 		if (bytes > 0)
 			early_end(kq);
 		kqueue_unlock_inline(kq);

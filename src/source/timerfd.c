@@ -41,6 +41,10 @@ struct heap {
 	int64_t		h_cost;		/* how long it takes to arm it, as far as is known */
 };
 
+/* Its item in the queue's epoll. */
+#define TIMERFD_EVENTS		(EPOLLIN | EPOLLET)
+#define TIMERFD_TAG(date)	SOURCE_TAG((date) ? SOURCE_DATE : SOURCE_TIMER, 0)
+
 struct timers {
 	struct heap	t_heap[2];	/* monotonic, date */
 };
@@ -143,8 +147,7 @@ heap_open(struct kqueue *kq, struct heap *h, bool date)
 	error = hidden_move(fd, &h->h_fd);
 	if (error < 0)
 		return error;
-	error = kqueue_source_add(kq, h->h_fd, EPOLLIN | EPOLLET,
-	    SOURCE_TAG(date ? SOURCE_DATE : SOURCE_TIMER, 0));
+	error = kqueue_source_add(kq, h->h_fd, TIMERFD_EVENTS, TIMERFD_TAG(date));
 	if (error < 0)
 		hidden_free(&h->h_fd);
 	return error;
@@ -315,6 +318,24 @@ heap_learn(struct heap *h, int64_t cost)
 		h->h_cost += (cost - h->h_cost) / 4;
 }
 
+/* How soon, in times that it takes to arm, the next one is to be due for that to be put off. */
+#define HEAP_SOON	4
+
+/*
+ * Who has waited is told without delay: the descriptor is armed when he comes to wait again.  Until then the queue
+ * is readable, since the descriptor has gone off and epoll is to look at it again.  Others than he may be woken
+ * by that, so nobody else is in a call, and who does not wait in kevent(), but polls the queue, is told exactly.
+ */
+static bool
+heap_put_off(struct kqueue *kq, const struct heap *h, bool date)
+{
+	struct epoll_event item = { .events = TIMERFD_EVENTS, .data.u64 = TIMERFD_TAG(date) };
+
+	return kq->kq_waited && atomic_load_explicit(&kq->kq_refs, memory_order_relaxed) <= 2 &&
+	    !atomic_load_explicit(&kq->kq_counted, memory_order_relaxed) &&
+	    hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_MOD, h->h_fd, &item) == 0;
+}
+
 /*
  * To arm the descriptor may take ten microseconds and more.  What is due by the end of that needs no arming:
  * the next one after it is armed, and then all that is due comes along.  If it did not take so long, it is armed
@@ -324,12 +345,15 @@ void
 timerfd_report(struct kqueue *kq, bool date)
 {
 	struct heap *h = &kq->kq_timers->t_heap[date];
+	uint32_t end = h->h_end;
 	int64_t now = heap_tell(kq, h, date, INT64_MAX), first = heap_first(h), next;
 
 	if (first == TIMERFD_NEVER) {
 		h->h_armed = TIMERFD_NEVER;
 		return;
 	}
+	if (h->h_end < end && first - now < HEAP_SOON * h->h_cost && heap_put_off(kq, h, date))
+		return;
 	next = heap_first_after(h, now + h->h_cost);
 	heap_arm(h, next);
 	if (first - now < HEAP_COST_MOST)

@@ -2,8 +2,8 @@
 /*
  * Time: for each clock a heap of the knotes that wait and one timer descriptor
  * armed for the first of them, or earlier: what leaves a heap is not told to
- * the kernel.  Both are made with the first knote and kept until the queue
- * ends.  Protected by the queue's lock.
+ * the kernel.  Or it has gone off, and is to be reported.  Both are made with
+ * the first knote and kept until the queue ends.  Protected by the queue's lock.
  *
  * A knote's place in its heap is in kn_aux; 0: the heap does not know it.
  * Once a heap knows a knote it has room for it until timerfd_remove(), so
