@@ -13,7 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define PASSED	(6 * MODEL_KNOTES)	/* how often a ready registration may be passed over */
+/* How many calls may pass over one of n that are ready: of four with room for one, one may be the descriptors'. */
+#define PASSED(n)	(4 * ((n) + 2))
 
 static const struct timespec at_once;
 
@@ -200,7 +201,7 @@ compare_events(struct world *w, struct file *q, const struct call *c, bool all)
 	for (e = 0; e < n && must > 0 && all; e++) {
 		if (expect[e].e_sure != MUST)
 			continue;
-		if (c->c_result < c->c_nevents || ++expect[e].e_knote->k_passed > PASSED)
+		if (c->c_result < c->c_nevents || ++expect[e].e_knote->k_passed > PASSED(n))
 			world_fail(w, "%d returned, but ident %ld filter %d is ready%s", c->c_result,
 			    (long)expect[e].e_knote->k_kev.ident, expect[e].e_knote->k_kev.filter,
 			    c->c_result < c->c_nevents ? "" : " and starves");
@@ -331,15 +332,43 @@ compare_change(struct world *w, const uint8_t *arg)
 	compare_submit(w, w->w_model.m_slot[slot], slot, nevents, arg[9] % 4 == 1, arg[9] % 16 == 2);
 }
 
+/* What is no queue is none, whatever it was. */
+static void
+compare_none(struct world *w, unsigned which)
+{
+	int slot = world_slot(w, ~KIND(QUEUE), which), fd = slot < 0 ? -1 : w->w_model.m_number[slot];
+	struct kevent kev;
+	int n;
+
+	errno = 0;
+	n = kevent(fd, NULL, 0, &kev, 1, &at_once);
+	world_say(w, "\tn = kevent(fd[%d], NULL, 0, ev, 1, &(struct timespec){ 0, 0 });\n", slot);
+	if (n != -1 || errno != EBADF)
+		world_fail(w, "fd[%d] is no queue, but kevent() returned %d, errno %d", slot, n, errno);
+}
+
+/* Now and then as often as it takes for each that is ready to have its turn, with little room. */
 void
 compare_collect(struct world *w, const uint8_t *arg)
 {
-	int slot = world_slot(w, KIND(QUEUE), arg[0]);
+	int slot = world_slot(w, KIND(QUEUE), arg[0]), room = 1 + arg[1] % EVENTS, times = 1;
 
-	if (slot < 0 || w->w_waits)
+	if (w->w_waits)
 		return;
-	w->w_call.c_nchanges = 0;
-	compare_submit(w, w->w_model.m_slot[slot], slot, 1 + arg[1] % EVENTS, false, arg[2] % 8 == 0);
+	if (slot < 0 || arg[3] >= 250) {
+		compare_none(w, arg[0]);
+		return;
+	}
+	if (arg[3] % 8 == 0) {
+		room = 1 + arg[1] % 2;
+		times = 1 + arg[3] / 4;
+	}
+	for (; times > 0 && !w->w_failed; times--) {
+		w->w_call.c_nchanges = 0;
+		compare_submit(w, w->w_model.m_slot[slot], slot, room, false, arg[2] % 8 == 0);
+		if (w->w_call.c_result == 0)
+			break;
+	}
 }
 
 /* Any queue's descriptor is readable when it must be; and is not, once a call returned nothing. */

@@ -179,10 +179,11 @@ void
 op_dup2(struct world *w, const uint8_t *arg)
 {
 	struct model *m = &w->w_model;
-	int from = world_slot(w, ~0u, arg[0]), to = world_slot(w, ~KIND(QUEUE), arg[1]), fd;
+	/* Queues are replaced a little less often. */
+	int from = world_slot(w, ~0u, arg[0]), to = world_slot(w, arg[2] % 4 == 0 ? ~0u : ~KIND(QUEUE), arg[1]), fd;
 	struct file *f;
 
-	if (from < 0 || to < 0 || from == to)
+	if (from < 0 || to < 0 || from == to || kept(w, to))
 		return;
 	f = m->m_slot[from];
 	fd = m->m_number[to];

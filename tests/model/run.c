@@ -188,7 +188,7 @@ op_reap(struct world *w, const uint8_t *arg)
 	c->c_gone = true;
 }
 
-/* A forked child has none of these queues, and can make its own; what it does harms none of ours. */
+/* A forked child has none of these queues, and can make its own; what it does, and closes, harms none of ours. */
 static int
 child_checks(const struct world *w)
 {
@@ -202,6 +202,10 @@ child_checks(const struct world *w)
 		if (kevent(w->w_model.m_number[i], &kev, 1, NULL, 0, NULL) != -1 || errno != EBADF)
 			return 1;
 	}
+	for (int i = 0; i < MODEL_SLOTS; i++)
+		if (w->w_model.m_slot[i] != NULL && close(w->w_model.m_number[i]) != 0 &&
+		    w->w_model.m_slot[i]->f_kind != QUEUE)
+			return 5;
 	kq = kqueue();
 	EV_SET(&kev, 1, EVFILT_USER, EV_ADD, NOTE_TRIGGER, 7, NULL);
 	if (kq < 0 || kevent(kq, &kev, 1, NULL, 0, NULL) != 0)
