@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* /proc/self/fdinfo/N, of a pidfd, of an epoll and of any file; /proc/pressure/memory; names of descriptors. */
+/*
+ * /proc/self/fdinfo/N, of a pidfd, of an epoll and of any file; /proc/pressure/memory; names of descriptors, and what
+ * /proc calls one that has none.
+ */
 #include "feed.h"
 
 #include <stdio.h>
@@ -16,6 +19,7 @@ feed_file(const char *path, const char *mode)
 #define fopen feed_file
 
 #include "number.c"
+#include "source/fdkind.c"
 #include "source/mounts.c"
 #include "source/pidfd.c"
 #include "source/procfs.c"
@@ -40,6 +44,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	psi_total(0, "some");
 	feed = whole;
 	kqueue_of_duplicate(1000000);
+	feed = whole;
+	fdkind_of_anonymous(0);
 	feed = whole;
 	name[feed_take(name, sizeof(name) - 1)] = '\0';
 	if (procfs_number(name) < -1)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What read(2) of an inotify instance gives, for a queue that watches files, directories and what is in them. */
+/* What read(2) of an inotify instance gives, for a queue that watches files, directories and what is in them; links. */
 #include "feed.h"
 
 #include <stdlib.h>
@@ -105,6 +105,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	feed = (struct feed){ bytes + size / 2, size - size / 2 };
 	report(kq);
 	kevent(kq, NULL, 0, events, FILES, &at_once);
+	feed = (struct feed){ bytes, size };
+	inotify_unnamed(files[0]);
 	close(kq);
 	return 0;
 }

@@ -96,8 +96,9 @@ servant_end(struct servant *s)
 {
 	int status;
 
-	close_pair(s->talk);
+	/* It would end by itself if it were talked to no more. */
 	kill(s->pid, SIGKILL);
+	close_pair(s->talk);
 	ck_assert_int_eq(waitpid(s->pid, &status, 0), s->pid);
 	return status;
 }

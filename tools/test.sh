@@ -6,7 +6,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 
 all_stages="gcc clang asan tsan header package musl python man lint fuzz"
-# Slow, or in need of many packages, and only run if named: builds valgrind asyncio
+# Slow, or in need of many packages, and only run if named: builds valgrind asyncio kernels
 jobs=$(nproc 2>/dev/null || echo 1)
 # Tests mostly wait.
 test_jobs=$((jobs * 2))
@@ -97,6 +97,17 @@ stage_fuzz() {
 	done
 	fuzz_await "$@"
 	finish
+}
+
+# All tests that hold there, as if on older kernels and in sandboxes; some of them are in stage gcc.
+stage_kernels() {
+	cmake --preset release -DKQ_TESTS=ON -DKQ_EXAMPLES=ON
+	cmake --build --preset release --parallel "$jobs"
+	status=0
+	ctest --preset release -C Kernels -R '^kernel-' --parallel "$test_jobs" --output-junit "$PWD/$log/kernels.xml" \
+	    --test-output-size-passed 1000000 --test-output-size-failed 1000000 || status=$?
+	awk -f tools/ctest-count.awk "$log/kernels.xml"
+	return "$status"
 }
 
 stage_header() {

@@ -240,6 +240,8 @@ DOUBLE(int, -1, socket, (int family, int type, int protocol), (family, type, pro
 DOUBLE(int, -1, bind, (int fd, const struct sockaddr *address, socklen_t size), (fd, address, size), ENOMEM)
 DOUBLE(int, -1, setsockopt, (int fd, int level, int name, const void *value, socklen_t size),
     (fd, level, name, value, size), ENOMEM, ENOBUFS)
+DOUBLE(int, -1, getsockname, (int fd, struct sockaddr *address, socklen_t *size), (fd, address, size), ENOBUFS)
+DOUBLE(int, -1, stat, (const char *path, struct stat *st), (path, st), ENOMEM)
 DOUBLE(FILE *, NULL, fopen, (const char *path, const char *mode), (path, mode), NO_DESCRIPTOR)
 DOUBLE(ssize_t, -1, readlink, (const char *path, char *target, size_t size), (path, target, size), ENOMEM)
 DOUBLE(int, -1, madvise, (void *at, size_t size, int advice), (at, size, advice), ENOMEM, EAGAIN)
@@ -280,6 +282,8 @@ bare_fails(long number, const long a[])
 		return FAILS("send", ENOBUFS, ENOMEM);
 	case SYS_ppoll:
 		return FAILS("bare ppoll", EINTR);
+	case SYS_statx:
+		return FAILS("statx", ENOMEM);
 	case SYS_getdents64:
 		return FAILS("getdents64", ENOMEM);
 #ifdef SYS_io_uring_setup

@@ -4,9 +4,11 @@
  * kernel, or in a sandbox.  What these lack is answered by a filter (seccomp)
  * with the error that they answer with.
  *
- *	linux-5.4	no call that came later; no PIDFD_GET_INFO
+ *	linux-5.4	no call that came later; no PIDFD_GET_INFO; an io_uring that does not
+ *			say what it can do
  *	container	what a container's filter does not know it forbids (EPERM): all of
  *			these, pidfds, io_uring, userfaultfd and the process connector
+ *	no-connector	no process connector, but all else
  *	no-pidfd	no pidfds at all, as on emulated kernels
  *	no-wipe		no MADV_WIPEONFORK, likewise
  *	no-proc		nothing is mounted on /proc (takes root, or a user name space)
@@ -31,6 +33,7 @@
 #define NR_PIDFD_SEND_SIGNAL	424
 #define NR_IO_URING_SETUP	425
 #define NR_IO_URING_REGISTER	427
+#define REGISTER_PROBE		8	/* IORING_REGISTER_PROBE, of Linux 5.6 */
 #define NR_PIDFD_OPEN		434
 #define NR_CLONE3		435
 #define NR_CLOSE_RANGE		436	/* of Linux 5.9: with it begins what 5.4 has not */
@@ -132,6 +135,7 @@ set_up(const char *profile)
 	if (strcmp(profile, "linux-5.4") == 0) {
 		refuse(NR_CLOSE_RANGE, 0x3fffffff, ENOSYS);
 		refuse_info();
+		refuse_with(NR_IO_URING_REGISTER, 1, REGISTER_PROBE, EINVAL);
 	} else if (strcmp(profile, "container") == 0) {
 		refuse(NR_CLOSE_RANGE, 0x3fffffff, EPERM);
 		refuse(NR_CLONE3, NR_CLONE3, ENOSYS);	/* or no thread could be made */
@@ -140,6 +144,8 @@ set_up(const char *profile)
 		refuse(NR_IO_URING_SETUP, NR_IO_URING_REGISTER, EPERM);
 		refuse(SYS_userfaultfd, SYS_userfaultfd, EPERM);
 		refuse_with(SYS_socket, 2, NETLINK_CONNECTOR, EPERM);
+	} else if (strcmp(profile, "no-connector") == 0) {
+		refuse_with(SYS_socket, 2, NETLINK_CONNECTOR, EPROTONOSUPPORT);
 	} else if (strcmp(profile, "no-pidfd") == 0) {
 		refuse(NR_PIDFD_OPEN, NR_PIDFD_OPEN, ENOSYS);
 		refuse(NR_PIDFD_SEND_SIGNAL, NR_PIDFD_SEND_SIGNAL, ENOSYS);
@@ -158,7 +164,8 @@ int
 main(int argc, char *argv[])
 {
 	if (argc < 3 || set_up(argv[1]) == -1) {
-		fprintf(stderr, "usage: old-kernel linux-5.4|container|no-pidfd|no-wipe|no-proc program [argument ...]\n");
+		fprintf(stderr, "usage: old-kernel linux-5.4|container|no-connector|no-pidfd|no-wipe|no-proc "
+		    "program [argument ...]\n");
 		return 2;
 	}
 	install();

@@ -38,13 +38,14 @@ refused(uintptr_t ident, short filter, unsigned fflags, int error)
 
 START_TEST(refused__processes)
 {
-	bool pidfds = !kernel("no-pidfd") && !kernel("container");
+	bool pidfds = !kernel("no-pidfd") && !kernel("container"), connector = pidfds && !kernel("no-connector");
 	pid_t pid;
 	int fd;
 
 	refused((uintptr_t)getpid(), EVFILT_PROC, NOTE_EXIT, pidfds ? 0 : ENOTSUP);
-	refused((uintptr_t)getpid(), EVFILT_PROC, NOTE_EXIT | NOTE_FORK,
-	    pidfds && getuid() == 0 ? 0 : ENOTSUP);
+	for (int i = 0; i < 3; i++)
+		refused((uintptr_t)getpid(), EVFILT_PROC, NOTE_EXIT | (const unsigned[]){ NOTE_FORK, NOTE_EXEC, NOTE_TRACK }[i],
+		    connector && getuid() == 0 ? 0 : ENOTSUP);
 	if (pidfds)
 		return;
 	pid = pdfork(&fd, PD_DAEMON);

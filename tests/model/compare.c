@@ -2,18 +2,14 @@
 /* The operations that call kevent(), and what the model says to their results. */
 #include "world.h"
 
-#include "../thread.h"
-
-#include "clock.h"
-
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#define PASSED	(6 * MODEL_KNOTES)	/* how often a ready registration may be passed over */
+/* How many calls may pass over one of n that are ready: of four with room for one, one may be the descriptors'. */
+#define PASSED(n)	(4 * ((n) + 2))
 
 static const struct timespec at_once;
 
@@ -116,21 +112,30 @@ shape(struct world *w, struct kevent *kev, const uint8_t *arg)
 		kev->flags |= EV_ADD | EV_KEEPUDATA;
 }
 
-/* Calling. */
+/* Printing. */
 
-static void *
-call(void *arg)
+static const char *
+ident_text(const struct world *w, const struct kevent *k)
 {
-	struct call *c = arg;
-	struct kevent *out = c->c_same ? c->c_change : c->c_event;
+	int slot = model_slot(&w->w_model, k->ident);
+	static char text[40];
 
-	c->c_tid = (int)syscall(SYS_gettid);
-	errno = 0;
-	c->c_result = kevent(c->c_kq, c->c_change, c->c_nchanges, out, c->c_nevents, c->c_timeout);
-	c->c_error = errno;
-	if (c->c_same && c->c_result > 0)
-		memcpy(c->c_event, c->c_change, (size_t)c->c_result * sizeof(*out));
-	return NULL;
+	snprintf(text, sizeof(text), "%" PRIuPTR "u", k->ident);
+	if (k->filter == EVFILT_PROC)
+		for (int i = 0; i < MODEL_CHILDREN; i++)
+			if (w->w_model.m_child[i].c_pid != 0 && (uintptr_t)w->w_model.m_child[i].c_pid == k->ident)
+				snprintf(text, sizeof(text), "(uintptr_t)pid[%d]", i);
+	if (slot >= 0 && (k->filter == EVFILT_READ || k->filter == EVFILT_WRITE || k->filter == EVFILT_VNODE))
+		snprintf(text, sizeof(text), "(uintptr_t)fd[%d]", slot);
+	return text;
+}
+
+/* C has no constant that is the least. */
+static const char *
+number_text(int64_t number, char text[24])
+{
+	snprintf(text, 24, "%" PRId64, number);
+	return number == INT64_MIN ? "INT64_MIN" : text;
 }
 
 /* Comparing. */
@@ -148,20 +153,23 @@ fits(const struct expect *e, const struct kevent *got)
 }
 
 static void
-tell(struct world *w, const struct expect *e, const char *what)
+tell(struct world *w, const struct expect *e)
 {
 	const struct kevent *k = &e->e_knote->k_kev;
+	bool forced = e->e_knote->k_forced;
+	char least[24], most[24];
 
-	world_say(w, "\t/* %s%s: ident %ld filter %d flags %#x fflags %#x..%#x data %lld..%lld udata %p */\n",
-	    what, e->e_knote->k_forced ? " (forced)" : "", (long)k->ident, k->filter, e->e_flags, e->e_must, e->e_may,
-	    (long long)e->e_least, (long long)e->e_most, k->udata);
+	world_say(w, "\texpect(%d, %s, %d, %#x, %#x, %#x, %#x, %s, %s, %" PRIuPTR ");\n", e->e_sure == MUST,
+	    ident_text(w, k), k->filter, e->e_flags, e->e_eof_open ? EV_EOF : 0, forced ? 0 : e->e_must,
+	    forced ? ~0u : e->e_may, number_text(forced ? INT64_MIN : e->e_least, least),
+	    number_text(forced ? INT64_MAX : e->e_most, most), (uintptr_t)k->udata);
 }
 
 static void
 show(struct world *w, const struct kevent *k)
 {
-	world_say(w, "\t/* the library: ident %ld filter %d flags %#x fflags %#x data %lld udata %p */\n",
-	    (long)k->ident, k->filter, k->flags, k->fflags, (long long)k->data, k->udata);
+	world_say(w, "\t/* the library: ident %ld filter %d flags %#x fflags %#x data %lld udata %" PRIuPTR " */\n",
+	    (long)k->ident, k->filter, k->flags, k->fflags, (long long)k->data, (uintptr_t)k->udata);
 }
 
 /* all: the call came when all was done, so it has to have all that there is room for. */
@@ -173,8 +181,9 @@ compare_events(struct world *w, struct file *q, const struct call *c, bool all)
 
 	for (int i = 0; i < n; i++) {
 		must += expect[i].e_sure == MUST;
-		tell(w, &expect[i], expect[i].e_sure == MUST ? "must" : "may");
+		tell(w, &expect[i]);
 	}
+	world_say(w, "\ttold(%s, n, %d, %s);\n", c->c_same ? "kl" : "ev", c->c_nevents, all ? "true" : "false");
 	for (int i = 0; i < c->c_result; i++)
 		show(w, &c->c_event[i]);
 	if (c->c_result < 0) {
@@ -200,7 +209,7 @@ compare_events(struct world *w, struct file *q, const struct call *c, bool all)
 	for (e = 0; e < n && must > 0 && all; e++) {
 		if (expect[e].e_sure != MUST)
 			continue;
-		if (c->c_result < c->c_nevents || ++expect[e].e_knote->k_passed > PASSED)
+		if (c->c_result < c->c_nevents || ++expect[e].e_knote->k_passed > PASSED(n))
 			world_fail(w, "%d returned, but ident %ld filter %d is ready%s", c->c_result,
 			    (long)expect[e].e_knote->k_kev.ident, expect[e].e_knote->k_kev.filter,
 			    c->c_result < c->c_nevents ? "" : " and starves");
@@ -229,16 +238,21 @@ compare_answers(struct world *w, struct file *q, const struct call *c, const str
 		if (error == 0 && ((changes[i].flags & EV_RECEIPT) == 0 || filled == c->c_nevents))
 			continue;
 		if (filled == c->c_nevents) {
-			world_say(w, "\t/* the model: errno %d */\n", error);
+			world_say(w, "\tck_assert_int_eq(n, -1);\n\tck_assert_int_eq(errno, %d);\n", error);
 			if (c->c_result != -1 || c->c_error != error)
 				world_fail(w, "change %d: %d, errno %d, but the model says errno %d", i, c->c_result,
 				    c->c_error, error);
 			return true;
 		}
-		world_say(w, "\t/* the model: an entry with data %d */\n", error);
 		told[filled] = error;
 		whose[filled++] = i;
 	}
+	if (filled > 0)
+		world_say(w, "\tck_assert_int_eq(n, %d);\n", filled);
+	for (int i = 0; i < filled; i++)
+		world_say(w, "\tanswer(&%s[%d], %s, %d, %#x, %d);\n", c->c_same ? "kl" : "ev", i,
+		    ident_text(w, &changes[whose[i]]), changes[whose[i]].filter,
+		    changes[whose[i]].flags | (unsigned)EV_ERROR, told[i]);
 	if (filled > 0 && c->c_result != filled)
 		world_fail(w, "%d entries with errno %d, but the model says %d", c->c_result, c->c_error, filled);
 	for (int i = 0; i < filled && !w->w_failed; i++)
@@ -249,20 +263,18 @@ compare_answers(struct world *w, struct file *q, const struct call *c, const str
 }
 
 static void
-print_call(struct world *w, int slot, const struct call *c)
+print_call(struct world *w, int slot, const struct call *c, bool apart)
 {
+	char data[24];
+
 	for (int i = 0; i < c->c_nchanges; i++) {
 		const struct kevent *k = &c->c_change[i];
-		int s = model_slot(&w->w_model, k->ident);
-		bool fd = s >= 0 && (k->filter == EVFILT_READ || k->filter == EVFILT_WRITE || k->filter == EVFILT_VNODE);
 
-		world_say(w, fd ? "\tEV_SET(&kl[%d], (uintptr_t)fd[%ld]" : "\tEV_SET(&kl[%d], %ldu", i,
-		    fd ? (long)s : (long)k->ident);
-		world_say(w, ", %d, %#x, %#x, %lld, (void *)%p);\n", k->filter, k->flags, k->fflags, (long long)k->data,
-		    k->udata);
+		world_say(w, "\tEV_SET(&kl[%d], %s, %d, %#x, %#x, %s, (void *)%" PRIuPTR ");\n", i, ident_text(w, k),
+		    k->filter, k->flags, k->fflags, number_text(k->data, data), (uintptr_t)k->udata);
 	}
-	world_say(w, "\tn = kevent(fd[%d], kl, %d, %s, %d, &(struct timespec){ 0, 0 });\n", slot, c->c_nchanges,
-	    c->c_same ? "kl" : "ev", c->c_nevents);
+	world_say(w, "\tn = %s(fd[%d], kl, %d, %s, %d, &(struct timespec){ 0, 0 });\n",
+	    apart ? "kevent_apart" : "kevent", slot, c->c_nchanges, c->c_same ? "kl" : "ev", c->c_nevents);
 }
 
 /* Whether what is disabled makes a cycle is left open; so is a cycle that one call makes. */
@@ -296,20 +308,25 @@ compare_submit(struct world *w, struct file *q, int slot, int nevents, bool same
 	c->c_same = same && nevents <= CHANGES;
 	c->c_nevents = nevents;
 	c->c_timeout = &at_once;
-	print_call(w, slot, c);
-	if (apart && pthread_create(&thread, NULL, call, c) == 0)
+	print_call(w, slot, c, apart);
+	if (apart && pthread_create(&thread, NULL, call_make, c) == 0)
 		pthread_join(thread, NULL);
 	else
-		call(c);
+		call_make(c);
 	world_say(w, "\t/* the library: %d, errno %d */\n", c->c_result, c->c_error);
 	if (!compare_answers(w, q, c, changes)) {
-		if (nevents > 0 && !w->w_failed)
+		if (nevents > 0 && !w->w_failed) {
 			compare_events(w, q, c, true);
-		else if (c->c_result != 0)
-			world_fail(w, "%d with errno %d, but no room for events", c->c_result, c->c_error);
+		} else {
+			world_say(w, "\tck_assert_int_eq(n, 0);\n");
+			if (c->c_result != 0)
+				world_fail(w, "%d with errno %d, but no room for events", c->c_result, c->c_error);
+		}
 	}
-	if (nevents > 0 && c->c_result == 0 && poll(&(struct pollfd){ .fd = c->c_kq, .events = POLLIN }, 1, 0) != 0)
+	if (nevents > 0 && c->c_result == 0 && poll(&(struct pollfd){ .fd = c->c_kq, .events = POLLIN }, 1, 0) != 0) {
+		world_say(w, "\tck_assert(!readable(fd[%d], 0));\n", slot);
 		world_fail(w, "kevent() returned nothing, but the queue is readable");
+	}
 	c->c_nchanges = 0;
 }
 
@@ -331,15 +348,45 @@ compare_change(struct world *w, const uint8_t *arg)
 	compare_submit(w, w->w_model.m_slot[slot], slot, nevents, arg[9] % 4 == 1, arg[9] % 16 == 2);
 }
 
+/* What is no queue is none, whatever it was. */
+static void
+compare_none(struct world *w, unsigned which)
+{
+	int slot = world_slot(w, ~KIND(QUEUE), which), fd = slot < 0 ? -1 : w->w_model.m_number[slot];
+	struct kevent kev;
+	int n;
+
+	errno = 0;
+	n = kevent(fd, NULL, 0, &kev, 1, &at_once);
+	if (slot >= 0)
+		world_say(w, "\tck_assert_int_eq(kevent(fd[%d], NULL, 0, ev, 1, &(struct timespec){ 0, 0 }), -1);\n"
+		    "\tck_assert_int_eq(errno, EBADF);\n", slot);
+	if (n != -1 || errno != EBADF)
+		world_fail(w, "fd[%d] is no queue, but kevent() returned %d, errno %d", slot, n, errno);
+}
+
+/* Now and then as often as it takes for each that is ready to have its turn, with little room. */
 void
 compare_collect(struct world *w, const uint8_t *arg)
 {
-	int slot = world_slot(w, KIND(QUEUE), arg[0]);
+	int slot = world_slot(w, KIND(QUEUE), arg[0]), room = 1 + arg[1] % EVENTS, times = 1;
 
-	if (slot < 0 || w->w_waits)
+	if (w->w_waits)
 		return;
-	w->w_call.c_nchanges = 0;
-	compare_submit(w, w->w_model.m_slot[slot], slot, 1 + arg[1] % EVENTS, false, arg[2] % 8 == 0);
+	if (slot < 0 || arg[3] >= 250) {
+		compare_none(w, arg[0]);
+		return;
+	}
+	if (arg[3] % 8 == 0) {
+		room = 1 + arg[1] % 2;
+		times = 1 + arg[3] / 4;
+	}
+	for (; times > 0 && !w->w_failed; times--) {
+		w->w_call.c_nchanges = 0;
+		compare_submit(w, w->w_model.m_slot[slot], slot, room, false, arg[2] % 8 == 0);
+		if (w->w_call.c_result == 0)
+			break;
+	}
 }
 
 /* Any queue's descriptor is readable when it must be; and is not, once a call returned nothing. */
@@ -353,8 +400,10 @@ compare_readable(struct world *w)
 		if (m->m_slot[i] == NULL || m->m_slot[i]->f_kind != QUEUE || m->m_slot[i] == w->w_awaited)
 			continue;
 		pfd.fd = m->m_number[i];
-		if (poll(&pfd, 1, 0) == 0 && model_readable(m, m->m_slot[i]) == MUST)
+		if (poll(&pfd, 1, 0) == 0 && model_readable(m, m->m_slot[i]) == MUST) {
+			world_say(w, "\tck_assert(readable(fd[%d], 0));\n", i);
 			world_fail(w, "the queue fd[%d] is not readable", i);
+		}
 	}
 }
 
@@ -365,21 +414,14 @@ compare_wait(struct world *w, const uint8_t *arg)
 {
 	int slot = world_slot(w, KIND(QUEUE), arg[0]);
 	struct file *q = slot < 0 ? NULL : w->w_model.m_slot[slot];
-	struct call *c = &w->w_waiter;
 
 	if (q == NULL || w->w_waits || model_readable(&w->w_model, q) != NO)
 		return;
-	memset(c, 0, sizeof(*c));
-	c->c_kq = w->w_model.m_number[slot];
-	c->c_nevents = EVENTS;
-	world_say(w, "\t/* A thread waits in kevent() on fd[%d] during what follows. */\n", slot);
-	if (pthread_create(&w->w_thread, NULL, call, c) != 0)
+	world_say(w, "\tck_assert(call_waits(&waiter, &waiting, fd[%d]));\n", slot);
+	if (!call_waits(&w->w_waiter, &w->w_thread, w->w_model.m_number[slot]))
 		return;
 	w->w_waits = true;
 	w->w_awaited = q;
-	/* Nothing tells that a thread has begun to wait but its state, which has to be looked at. */
-	while (c->c_tid == 0 || !thread_is(c->c_tid, 'S'))
-		usleep(100);
 }
 
 /* The operation is done: the waiter has to wake, or is made to. */
@@ -392,17 +434,20 @@ compare_woken(struct world *w)
 
 	if (q->f_refs > 0 && model_readable(&w->w_model, q) != MUST) {
 		EV_SET(&kev, 99, EVFILT_USER, EV_ADD | EV_ONESHOT, NOTE_TRIGGER, 0, NULL);
-		world_say(w, "\t/* It is woken by a user event. */\n");
+		world_say(w, "\tEV_SET(&kl[0], 99, EVFILT_USER, EV_ADD | EV_ONESHOT, NOTE_TRIGGER, 0, NULL);\n"
+		    "\tck_assert_int_eq(kevent(waiter.c_kq, kl, 1, NULL, 0, NULL), 0);\n");
 		if (model_change(&w->w_model, q, &kev) != 0 || kevent(c->c_kq, &kev, 1, NULL, 0, NULL) != 0)
 			world_fail(w, "a waiter could not be woken");
 	}
 	pthread_join(w->w_thread, NULL);
 	w->w_waits = false;
 	w->w_awaited = NULL;
-	world_say(w, "\t/* It returns %d, errno %d. */\n", c->c_result, c->c_error);
+	world_say(w, "\tn = waited();\n\t/* the library: %d, errno %d */\n", c->c_result, c->c_error);
 	if (q->f_refs > 0)
 		compare_events(w, q, c, false);
-	else if (c->c_result != -1 || c->c_error != EBADF)
+	else
+		world_say(w, "\tck_assert_int_eq(n, -1);\n\tck_assert_int_eq(errno, EBADF);\n");
+	if (q->f_refs == 0 && (c->c_result != -1 || c->c_error != EBADF))
 		world_fail(w, "a waiter of a closed queue got %d, errno %d", c->c_result, c->c_error);
 	/* It may have been woken for the first of several, and the user event may still be there. */
 	if (!w->w_failed && q->f_refs > 0 && model_readable(&w->w_model, q) != NO) {

@@ -35,6 +35,9 @@ agree(struct world *w, const char *what, int64_t result, int64_t model)
 {
 	if (result < 0)
 		result = -errno;
+	/* Numbers of descriptors are others elsewhere. */
+	if (strcmp(what, "dup2") != 0)
+		world_say(w, "\tck_assert_int_eq(n < 0 ? -errno : n, %lld);\n", (long long)model);
 	if (result != model)
 		world_fail(w, "%s() returned %lld, the model says %lld", what, (long long)result, (long long)model);
 }
@@ -54,6 +57,13 @@ world_path(const struct world *w, const struct file *f, bool link)
 	snprintf(paths[link], sizeof(paths[link]), "%s/%s%d.%d", directory, link ? "link" : "file", index_of(w, f),
 	    link ? 0 : names->n_renamed);
 	return paths[link];
+}
+
+/* The same in C, whose directory is another. */
+static const char *
+leaf(const char *path)
+{
+	return strrchr(path, '/') + 1;
 }
 
 void
@@ -123,8 +133,8 @@ op_file(struct world *w, const uint8_t *arg)
 	}
 	f->f_bytes = arg[0] % 64;
 	model_open(&w->w_model, slot, fd, f);
-	world_say(w, "\tfd[%d] = open(\"%s\", O_RDWR | O_CREAT, 0600); n = ftruncate(fd[%d], %d);\n", slot,
-	    world_path(w, f, false), slot, arg[0] % 64);
+	world_say(w, "\tfd[%d] = open(name(\"%s\"), O_RDWR | O_CREAT, 0600); n = ftruncate(fd[%d], %d);\n", slot,
+	    leaf(world_path(w, f, false)), slot, arg[0] % 64);
 }
 
 /* A queue that is waited for through several numbers keeps them. */
@@ -142,7 +152,7 @@ world_close(struct world *w, int slot)
 	int fd = w->w_model.m_number[slot];
 
 	model_close(&w->w_model, slot);
-	world_say(w, "\tclose(fd[%d]);\n", slot);
+	world_say(w, "\tn = close(fd[%d]);\n", slot);
 	agree(w, "close", close(fd), 0);
 }
 
@@ -179,10 +189,11 @@ void
 op_dup2(struct world *w, const uint8_t *arg)
 {
 	struct model *m = &w->w_model;
-	int from = world_slot(w, ~0u, arg[0]), to = world_slot(w, ~KIND(QUEUE), arg[1]), fd;
+	/* Queues are replaced a little less often. */
+	int from = world_slot(w, ~0u, arg[0]), to = world_slot(w, arg[2] % 4 == 0 ? ~0u : ~KIND(QUEUE), arg[1]), fd;
 	struct file *f;
 
-	if (from < 0 || to < 0 || from == to)
+	if (from < 0 || to < 0 || from == to || kept(w, to))
 		return;
 	f = m->m_slot[from];
 	fd = m->m_number[to];
@@ -283,7 +294,7 @@ op_shutdown(struct world *w, const uint8_t *arg)
 
 	if (slot < 0 || w->w_model.m_slot[slot]->f_peer->f_refs == 0)
 		return;
-	world_say(w, "\tshutdown(fd[%d], %s);\n", slot, both ? "SHUT_RDWR" : "SHUT_WR");
+	world_say(w, "\tn = shutdown(fd[%d], %s);\n", slot, both ? "SHUT_RDWR" : "SHUT_WR");
 	agree(w, "shutdown", shutdown(w->w_model.m_number[slot], both ? SHUT_RDWR : SHUT_WR), 0);
 	model_shutdown(&w->w_model, w->w_model.m_slot[slot], both);
 }
@@ -304,7 +315,7 @@ op_of_file(struct world *w, enum code code, const uint8_t *arg)
 	fd = m->m_number[slot];
 	switch (code) {
 	case OP_SEEK:
-		world_say(w, "\tlseek(fd[%d], %lld, SEEK_SET);\n", slot, (long long)n);
+		world_say(w, "\tn = (int)lseek(fd[%d], %lld, SEEK_SET);\n", slot, (long long)n);
 		agree(w, "lseek", lseek(fd, n, SEEK_SET), n);
 		model_seek(m, f, n);
 		break;
@@ -321,7 +332,7 @@ op_of_file(struct world *w, enum code code, const uint8_t *arg)
 		break;
 	default:
 		f->f_mode ^= 040;
-		world_say(w, "\tfchmod(fd[%d], %#o);\n", slot, 0600 | f->f_mode);
+		world_say(w, "\tn = fchmod(fd[%d], %#o);\n", slot, 0600 | f->f_mode);
 		agree(w, "fchmod", fchmod(fd, (mode_t)(0600 | f->f_mode)), 0);
 		model_vnode(m, f, NOTE_ATTRIB);
 	}
@@ -340,25 +351,26 @@ op_of_name(struct world *w, enum code code, const uint8_t *arg)
 	f = w->w_model.m_slot[slot];
 	names = &w->w_names[index_of(w, f)];
 	if (code == OP_UNLINK && names->n_link) {
-		world_say(w, "\tunlink(\"%s\");\n", world_path(w, f, true));
+		world_say(w, "\tn = unlink(name(\"%s\"));\n", leaf(world_path(w, f, true)));
 		agree(w, "unlink", unlink(world_path(w, f, true)), 0);
 		names->n_link = false;
 		model_vnode(&w->w_model, f, NOTE_DELETE | NOTE_LINK);
 	} else if (!names->n_name) {
 		return;
 	} else if (code == OP_UNLINK) {
-		world_say(w, "\tunlink(\"%s\");\n", world_path(w, f, false));
+		world_say(w, "\tn = unlink(name(\"%s\"));\n", leaf(world_path(w, f, false)));
 		agree(w, "unlink", unlink(world_path(w, f, false)), 0);
 		names->n_name = false;
 		model_vnode(&w->w_model, f, NOTE_DELETE | NOTE_LINK);
 	} else if (code == OP_RENAME) {
 		strcpy(before, world_path(w, f, false));
 		names->n_renamed++;
-		world_say(w, "\trename(\"%s\", \"%s\");\n", before, world_path(w, f, false));
+		world_say(w, "\tn = rename(name(\"%s\"), name(\"%s\"));\n", leaf(before), leaf(world_path(w, f, false)));
 		agree(w, "rename", rename(before, world_path(w, f, false)), 0);
 		model_vnode(&w->w_model, f, NOTE_RENAME);
 	} else if (!names->n_link) {
-		world_say(w, "\tn = link(\"%s\", \"%s\");\n", world_path(w, f, false), world_path(w, f, true));
+		world_say(w, "\tn = link(name(\"%s\"), name(\"%s\"));\n", leaf(world_path(w, f, false)),
+		    leaf(world_path(w, f, true)));
 		agree(w, "link", link(world_path(w, f, false), world_path(w, f, true)), 0);
 		names->n_link = true;
 		model_vnode(&w->w_model, f, NOTE_LINK);

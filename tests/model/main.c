@@ -6,6 +6,8 @@
  * smaller as long as it still does, and printed as C.
  *
  * model FILE: runs the program in a file, such as the fuzzer leaves behind.
+ *
+ * model print SEED: prints one program, whether they agree or not.
  */
 #include "clock.h"
 #include "run.h"
@@ -197,9 +199,9 @@ shrink(struct op *ops, size_t n)
 static void
 print(const struct op *ops, size_t n, uint64_t seed)
 {
-	printf("START_TEST(model__seed_%" PRIu64 ")\n{\n", seed);
+	printf("#include \"harness.h\"\n#include \"model/paste.h\"\n\nSTART_TEST(model__seed_%" PRIu64 ")\n{\n", seed);
 	fails(ops, n, stdout);
-	printf("}\nEND_TEST\n/* As bytes:");
+	printf("}\nEND_TEST\n\nHARNESS_MAIN(\"model\", model__seed_%" PRIu64 ")\n/* As bytes:", seed);
 	for (size_t i = 0; i < n; i++) {
 		printf("%s", i % 4 == 0 ? "\n" : " ");
 		for (size_t j = 0; j < sizeof(*ops); j++)
@@ -244,6 +246,15 @@ find_fault(double seconds, uint64_t seed, long programs)
 }
 
 static int
+print_one(uint64_t seed)
+{
+	struct op ops[RUN_OPS];
+
+	print(ops, generate(ops, seed), seed);
+	return 0;
+}
+
+static int
 run_file(const char *name)
 {
 	struct op ops[RUN_OPS];
@@ -278,7 +289,7 @@ main(int argc, char **argv)
 	int result;
 
 	if (argc < 2 || argc > 4) {
-		fprintf(stderr, "usage: model SECONDS [SEED [PROGRAMS]]\n       model FILE\n");
+		fprintf(stderr, "usage: model SECONDS [SEED [PROGRAMS]]\n       model FILE\n       model print SEED\n");
 		return 2;
 	}
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -290,6 +301,8 @@ main(int argc, char **argv)
 	if (isdigit((unsigned char)argv[1][0]))
 		result = find_fault(atof(argv[1]), argc > 2 ? strtoull(argv[2], NULL, 10) :
 		    (uint64_t)clock_real(), argc > 3 ? atol(argv[3]) : -1);
+	else if (argc == 3 && strcmp(argv[1], "print") == 0)
+		result = print_one(strtoull(argv[2], NULL, 10));
 	else
 		result = run_file(argv[1]);
 	nftw(dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);

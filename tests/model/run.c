@@ -5,18 +5,15 @@
 #include "clock.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define START	INT64_C(1000000000000)		/* of the clock ... */
 #define DATE	INT64_C(1700000000000000000)	/* ... and of the wall clock */
 
 #define CHILD_MOST 40	/* a child's exit code is below that */
-
-static volatile sig_atomic_t handled;
 
 void
 world_fail(struct world *w, const char *format, ...)
@@ -68,6 +65,13 @@ world_slot(const struct world *w, unsigned kinds, unsigned from)
 /* Time. */
 
 static void
+set_clock(struct world *w)
+{
+	world_say(w, "\tclock_set(%" PRId64 ", %" PRId64 ");\n", w->w_model.m_clock, w->w_model.m_date);
+	clock_set(w->w_model.m_clock, w->w_model.m_date);
+}
+
+static void
 op_time(struct world *w, const uint8_t *arg)
 {
 	static const int64_t steps[] = {
@@ -76,8 +80,7 @@ op_time(struct world *w, const uint8_t *arg)
 	int64_t step = steps[arg[0] % (sizeof(steps) / sizeof(steps[0]))];
 
 	model_advance(&w->w_model, step);
-	world_say(w, "\tnap(%lld);\t/* %lld nanoseconds */\n", (long long)(step / 1000000), (long long)step);
-	clock_set(w->w_model.m_clock, w->w_model.m_date);
+	set_clock(w);
 }
 
 /* Set back only while no date is past that might, or might not, have been noticed. */
@@ -95,18 +98,10 @@ op_date(struct world *w, const uint8_t *arg)
 		    date < m->m_date)
 			return;
 	model_set_date(m, date);
-	world_say(w, "\t/* The date is set by %d ms. */\n", (int8_t)arg[0]);
-	clock_set(m->m_clock, m->m_date);
+	set_clock(w);
 }
 
 /* Signals. */
-
-static void
-handler(int signo)
-{
-	(void)signo;
-	handled++;
-}
 
 static void
 op_raise(struct world *w, const uint8_t *arg)
@@ -115,7 +110,8 @@ op_raise(struct world *w, const uint8_t *arg)
 	int before = handled;
 
 	model_signal(&w->w_model, world_signal(i));
-	world_say(w, "\tpthread_kill(pthread_self(), %d);\n", world_signal(i));
+	world_say(w, "\thandled = 0;\n\tpthread_kill(pthread_self(), %d);\n\tck_assert_int_eq(handled, %d);\n",
+	    world_signal(i), w->w_handles[i]);
 	pthread_kill(pthread_self(), world_signal(i));
 	if (handled - before != w->w_handles[i])
 		world_fail(w, "signal %d was handled %d times", world_signal(i), handled - before);
@@ -137,26 +133,16 @@ static void
 op_child(struct world *w, const uint8_t *arg)
 {
 	struct child *c = &w->w_model.m_child[arg[0] % MODEL_CHILDREN];
-	int code = arg[1] % CHILD_MOST, status;
+	int code = arg[1] % CHILD_MOST;
+	pid_t pid;
 
 	if ((c->c_pid != 0 && !c->c_gone) || w->w_waits)
 		return;
-	*c = (struct child){ .c_pid = fork() };
-	if (c->c_pid == 0) {
-		/* It must not hold the other ends of anything. */
-		syscall(SYS_close_range, 3, ~0u, 0);
-		raise(SIGSTOP);
-		_exit(code);
-	}
+	pid = child_begin(code);
 	/* Without a child there is none: nothing may be sent to process -1. */
-	if (c->c_pid < 0) {
-		c->c_pid = 0;
-		return;
-	}
-	while (waitpid(c->c_pid, &status, WUNTRACED) == -1 && errno == EINTR)
-		;
-	c->c_status = code << 8;
-	world_say(w, "\tpid[%d] = fork();\t/* which will exit with %d */\n", arg[0] % MODEL_CHILDREN, code);
+	*c = (struct child){ .c_pid = pid < 0 ? 0 : pid, .c_status = code << 8 };
+	if (pid > 0)
+		world_say(w, "\tpid[%d] = child_begin(%d);\n", arg[0] % MODEL_CHILDREN, code);
 }
 
 static void
@@ -164,14 +150,11 @@ op_exit(struct world *w, const uint8_t *arg)
 {
 	struct child *c = &w->w_model.m_child[arg[0] % MODEL_CHILDREN];
 	bool killed = arg[1] % 3 == 0;
-	siginfo_t info;
 
 	if (c->c_pid == 0 || c->c_zombie)
 		return;
-	kill(c->c_pid, killed ? SIGKILL : SIGCONT);
-	while (waitid(P_PID, (id_t)c->c_pid, &info, WEXITED | WNOWAIT) == -1 && errno == EINTR)
-		;
-	world_say(w, "\tpid[%d] ends;\n", arg[0] % MODEL_CHILDREN);
+	child_end(c->c_pid, killed);
+	world_say(w, "\tchild_end(pid[%d], %s);\n", arg[0] % MODEL_CHILDREN, killed ? "true" : "false");
 	model_exit(&w->w_model, c, killed ? SIGKILL : c->c_status);
 }
 
@@ -182,52 +165,43 @@ op_reap(struct world *w, const uint8_t *arg)
 
 	if (c->c_pid == 0 || !c->c_zombie || c->c_gone)
 		return;
-	while (waitpid(c->c_pid, NULL, 0) == -1 && errno == EINTR)
-		;
-	world_say(w, "\twaitpid(pid[%d], NULL, 0);\n", arg[0] % MODEL_CHILDREN);
+	child_reap(c->c_pid);
+	world_say(w, "\tchild_reap(pid[%d]);\n", arg[0] % MODEL_CHILDREN);
 	c->c_gone = true;
 }
 
-/* A forked child has none of these queues, and can make its own; what it does harms none of ours. */
+/* Numbers of descriptors, queues or not, of which there is one at least if the last is none; how many. */
 static int
-child_checks(const struct world *w)
+numbers(struct world *w, bool queues, int fds[MODEL_SLOTS])
 {
-	struct kevent kev;
-	int kq;
+	const struct model *m = &w->w_model;
+	int n = 0;
 
-	for (int i = 0; i < MODEL_SLOTS; i++) {
-		if (w->w_model.m_slot[i] == NULL || w->w_model.m_slot[i]->f_kind != QUEUE)
-			continue;
-		EV_SET(&kev, 1, EVFILT_USER, EV_ADD, NOTE_TRIGGER, 0, NULL);
-		if (kevent(w->w_model.m_number[i], &kev, 1, NULL, 0, NULL) != -1 || errno != EBADF)
-			return 1;
-	}
-	kq = kqueue();
-	EV_SET(&kev, 1, EVFILT_USER, EV_ADD, NOTE_TRIGGER, 7, NULL);
-	if (kq < 0 || kevent(kq, &kev, 1, NULL, 0, NULL) != 0)
-		return 2;
-	memset(&kev, 0, sizeof(kev));
-	if (kevent(kq, NULL, 0, &kev, 1, NULL) != 1 || kev.data != 7)
-		return 3;
-	return close(kq) == 0 ? 0 : 4;
+	world_say(w, "(int[]){ ");
+	for (int i = 0; i < MODEL_SLOTS; i++)
+		if (m->m_slot[i] != NULL && (m->m_slot[i]->f_kind == QUEUE) == queues) {
+			world_say(w, "fd[%d], ", i);
+			fds[n++] = m->m_number[i];
+		}
+	world_say(w, "-1 }, %d", n);
+	return n;
 }
 
 static void
 op_fork(struct world *w)
 {
-	int status = -1;
-	pid_t pid;
+	int queues[MODEL_SLOTS], fds[MODEL_SLOTS], nqueues, nfds, status;
 
 	if (w->w_waits)
 		return;
-	pid = fork();
-	if (pid == 0)
-		_exit(child_checks(w));
-	while (pid > 0 && waitpid(pid, &status, 0) == -1 && errno == EINTR)
-		;
-	world_say(w, "\t/* A child is forked, finds our queues EBADF, and uses one of its own. */\n");
-	if (pid > 0 && status != 0)
-		world_fail(w, "a forked child found fault %d (see child_checks())", status >> 8);
+	world_say(w, "\tck_assert_int_eq(child_forked(");
+	nqueues = numbers(w, true, queues);
+	world_say(w, ", ");
+	nfds = numbers(w, false, fds);
+	world_say(w, "), 0);\n");
+	status = child_forked(queues, nqueues, fds, nfds);
+	if (status != 0)
+		world_fail(w, "a forked child found fault %d (see child_finds())", status >> 8);
 }
 
 /* Programs. */
@@ -279,9 +253,7 @@ begin(struct world *w)
 	signal(SIGPIPE, SIG_IGN);
 	for (unsigned i = 0; i < MODEL_SIGNALS; i++)
 		signal(world_signal(i), SIG_IGN);
-	if (w->w_c != NULL)
-		world_say(w, "\tstruct kevent kl[%d], ev[%d];\n\tint fd[%d], p[2], pid[%d], n;\n\tchar bytes[65536];\n\n",
-		    CHANGES, EVENTS, MODEL_SLOTS, MODEL_CHILDREN);
+	world_say(w, "\tprogram_begins(%" PRId64 ", %" PRId64 ");\n", START, DATE);
 	op_queue(w);
 }
 
@@ -303,8 +275,9 @@ end(struct world *w)
 			world_fail(w, "the disposition of signal %d is not the program's", world_signal(i));
 	for (int i = 0; i < MODEL_CHILDREN; i++)
 		if (m->m_child[i].c_pid > 0 && !m->m_child[i].c_gone) {
-			kill(m->m_child[i].c_pid, SIGKILL);
-			waitpid(m->m_child[i].c_pid, NULL, 0);
+			world_say(w, "\tchild_end(pid[%d], true);\n\tchild_reap(pid[%d]);\n", i, i);
+			child_end(m->m_child[i].c_pid, true);
+			child_reap(m->m_child[i].c_pid);
 		}
 	for (int i = 0; i < m->m_files; i++) {
 		struct file *f = &m->m_file[i];
@@ -314,6 +287,7 @@ end(struct world *w)
 		if (w->w_names[i].n_link)
 			unlink(world_path(w, f, true));
 	}
+	world_say(w, "\tclock_set(0, 0);\n");
 	clock_set(0, 0);
 }
 

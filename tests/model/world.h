@@ -3,25 +3,9 @@
 #ifndef KQ_TESTS_WORLD_H
 #define KQ_TESTS_WORLD_H
 
+#include "acts.h"
 #include "model.h"
 #include "run.h"
-
-#include <pthread.h>
-#include <signal.h>
-
-#define CHANGES	4	/* of one call */
-#define EVENTS	6
-
-/* A call of kevent(), perhaps in a thread of its own. */
-struct call {
-	int		c_kq;
-	struct kevent	c_change[CHANGES], c_event[EVENTS];
-	int		c_nchanges, c_nevents;
-	const struct timespec *c_timeout;
-	bool		c_same;		/* both arrays are one */
-	int		c_result, c_error;
-	_Atomic int	c_tid;
-};
 
 struct names {
 	bool	n_name, n_link;

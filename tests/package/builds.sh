@@ -63,6 +63,27 @@ build_arm64() {
 	    -R '^(user|timer|timer_date|flags|flags_mixed|udata|udata_end|read|read_terminal|write|lowat|read_file|aio|aio_life|lio|vnode_dir|vnode_kinds|vnode_life|proc|procdesc|pdfork|signal|signal_wait|kevent|kevent64|kevent_errors|kqueue|kqueue_close|kqueue_dup|kqueue_fork|kqueue_nest|kqueue_poll|kqueue_close_static|kqueue_dup_static|libkqueue)$'
 }
 
+# musl: the tests that ask for nothing of glibc's.
+build_musl() {
+	groups="empty except flags flags_mixed fs kevent kevent64 kevent_errors kevent_turns kevent_wait kqueue kqueue_poll
+	    libkqueue lowat netdev read read_file read_socket signal signal_wait socket_error vnode_dir vnode_kinds vnode_life"
+	mkdir -p "$work/musl-headers"
+	for directory in linux asm-generic; do
+		ln -sfn "/usr/include/$directory" "$work/musl-headers/$directory"
+	done
+	ln -sfn "/usr/include/$(cc -print-multiarch)/asm" "$work/musl-headers/asm"
+	check "musl" build_musl_groups
+	# shellcheck disable=SC2086 # a list of words
+	check "musl, tests" run_tests musl -R "^($(echo $groups | tr ' ' '|'))\$"
+}
+
+build_musl_groups() {
+	# shellcheck disable=SC2046,SC2086 # lists of words
+	cmake -S . -B "$work/musl" -DCMAKE_C_COMPILER=musl-gcc -DCMAKE_C_FLAGS="-idirafter $work/musl-headers" \
+	    -DCMAKE_BUILD_TYPE=RelWithDebInfo -DKQ_TESTS=ON -DKQ_EXAMPLES=OFF -DKQ_CHECK_STANDIN=ON &&
+	    cmake --build "$work/musl" --parallel "$jobs" --target $(printf 'test_%s ' $groups)
+}
+
 # What was built is a program's library: shared, archive in a dynamic program, archive in a static one.
 works() {
 	dir=$1
@@ -112,6 +133,7 @@ is_hardened() {
 
 build_32
 build_arm64
+build_musl
 build_lto
 check "reproducible" same_bytes
 check "hardened" is_hardened "$work/here/made/libkq.so.1"

@@ -86,6 +86,14 @@ serves_constructors_before_its_own() {
 	    LD_PRELOAD=$1 "$work/late" | grep -x early
 }
 
+# in_cxx LIBDIR ARGUMENT...: the same program, in C++.
+in_cxx() {
+	libdir=$1
+	shift
+	rm -f "$work/prog"
+	g++ -o "$work/prog" -x c++ "$prog" -x none "$@" && LD_LIBRARY_PATH=$libdir "$work/prog"
+}
+
 # What leaves the library: our own calls, which have a version, and of the C library's names those in the file
 # "wrapped", each that this C library has.
 exports_what_it_should() {
@@ -160,6 +168,8 @@ for flags in -static -static-pie "-static -flto=auto" "-static -Wl,--gc-sections
 done
 check "names of ours taken by a static program" \
     compile_and_run "" -static -I"$prefix/include/kq" "$here/taken.c" "$lib/libkq.a"
+check "a C++ program" in_cxx "$lib" -I"$prefix/include/kq" -L"$lib" -lkq
+check "a static C++ program" in_cxx "" -static -I"$prefix/include/kq" "$lib/libkq.a"
 check "include/kqueue" compile_and_run "$lib" -I"$prefix/include/kqueue" -L"$lib" -lkq
 check "find_package" with_cmake find_package -DCMAKE_PREFIX_PATH="$prefix"
 

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a program does besides single calls; a failed program that is printed as C does the same. */
+#ifndef KQ_TESTS_ACTS_H
+#define KQ_TESTS_ACTS_H
+
+#include "../thread.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/event.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHANGES	4	/* of one call */
+#define EVENTS	6
+
+/* A call of kevent(), perhaps in a thread of its own. */
+struct call {
+	int		c_kq;
+	struct kevent	c_change[CHANGES], c_event[EVENTS];
+	int		c_nchanges, c_nevents;
+	const struct timespec *c_timeout;
+	bool		c_same;		/* both arrays are one */
+	int		c_result, c_error;
+	_Atomic int	c_tid;
+};
+
+static volatile sig_atomic_t handled;
+
+/* Signals are counted. */
+__attribute__((unused)) static void
+handler(int signo)
+{
+	(void)signo;
+	handled++;
+}
+
+/* A child that is stopped, and will exit with this code: its number. */
+__attribute__((unused)) static pid_t
+child_begin(int code)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		/* It must not hold the other ends of anything. */
+		syscall(SYS_close_range, 3, ~0u, 0);
+		raise(SIGSTOP);
+		_exit(code);
+	}
+	while (pid > 0 && waitpid(pid, &status, WUNTRACED) == -1 && errno == EINTR)
+		;
+	return pid;
+}
+
+/* It ends, and is not reaped. */
+__attribute__((unused)) static void
+child_end(pid_t pid, bool killed)
+{
+	siginfo_t info;
+
+	kill(pid, killed ? SIGKILL : SIGCONT);
+	while (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) == -1 && errno == EINTR)
+		;
+}
+
+__attribute__((unused)) static void
+child_reap(pid_t pid)
+{
+	while (waitpid(pid, NULL, 0) == -1 && errno == EINTR)
+		;
+}
+
+/* In a forked child, which has none of these queues, and can make its own: 0, or what it found. */
+static int
+child_finds(const int *queues, int nqueues, const int *fds, int nfds)
+{
+	struct kevent kev;
+	int kq;
+
+	for (int i = 0; i < nqueues; i++) {
+		EV_SET(&kev, 1, EVFILT_USER, EV_ADD, NOTE_TRIGGER, 0, NULL);
+		if (kevent(queues[i], &kev, 1, NULL, 0, NULL) != -1 || errno != EBADF)
+			return 1;
+		close(queues[i]);
+	}
+	for (int i = 0; i < nfds; i++)
+		if (close(fds[i]) != 0)
+			return 2;
+	kq = kqueue();
+	EV_SET(&kev, 1, EVFILT_USER, EV_ADD, NOTE_TRIGGER, 7, NULL);
+	if (kq < 0 || kevent(kq, &kev, 1, NULL, 0, NULL) != 0)
+		return 3;
+	memset(&kev, 0, sizeof(kev));
+	if (kevent(kq, NULL, 0, &kev, 1, NULL) != 1 || kev.data != 7)
+		return 4;
+	return close(kq) == 0 ? 0 : 5;
+}
+
+/* What it does, and closes, harms none of ours.  Its status. */
+__attribute__((unused)) static int
+child_forked(const int *queues, int nqueues, const int *fds, int nfds)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(child_finds(queues, nqueues, fds, nfds));
+	while (pid > 0 && waitpid(pid, &status, 0) == -1 && errno == EINTR)
+		;
+	return status;
+}
+
+/* Makes a call; the argument of a thread. */
+__attribute__((unused)) static void *
+call_make(void *arg)
+{
+	struct call *c = arg;
+	struct kevent *out = c->c_same ? c->c_change : c->c_event;
+
+	c->c_tid = (int)syscall(SYS_gettid);
+	errno = 0;
+	c->c_result = kevent(c->c_kq, c->c_change, c->c_nchanges, out, c->c_nevents, c->c_timeout);
+	c->c_error = errno;
+	if (c->c_same && c->c_result > 0)
+		memcpy(c->c_event, c->c_change, (size_t)c->c_result * sizeof(*out));
+	return NULL;
+}
+
+/* A thread waits on a queue, when this returns; false: there is none. */
+__attribute__((unused)) static bool
+call_waits(struct call *c, pthread_t *thread, int kq)
+{
+	memset(c, 0, sizeof(*c));
+	c->c_kq = kq;
+	c->c_nevents = EVENTS;
+	if (pthread_create(thread, NULL, call_make, c) != 0)
+		return false;
+	/* Nothing tells that a thread has begun to wait but its state, which has to be looked at. */
+	while (c->c_tid == 0 || !thread_is(c->c_tid, 'S'))
+		usleep(100);
+	return true;
+}
+
+#endif
