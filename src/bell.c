@@ -3,6 +3,7 @@
 
 #include "hidden.h"
 #include "pool.h"
+#include "syscall.h"
 
 #include <errno.h>
 
@@ -17,14 +18,13 @@ static inline void
 bell_set_inline(struct kqueue *kq, uint32_t events)
 {
 	struct epoll_event item = { .events = events, .data.u64 = bell_tag(kq) };
-	int saved = errno, ep, bell;
+	int ep, bell;
 
 	do {
 		ep = kq->kq_ep;
 		bell = pool_eventfd;
-		hidden_epoll_ctl(ep, EPOLL_CTL_MOD, bell, &item);
+		syscall_epoll_ctl(ep, EPOLL_CTL_MOD, bell, &item);
 	} while (bell != pool_eventfd || ep != kq->kq_ep);
-	errno = saved;
 }
 
 void

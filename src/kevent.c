@@ -292,6 +292,29 @@ kevent_lock_alone(struct kqueue *kq, int ep)
 	return true;
 }
 
+/* The last reference is gone, or a queue is to be ended: n is what the call returns. */
+__attribute__((noinline)) static int
+kevent_ends(struct kqueue *kq, bool last, int n)
+{
+	int saved = errno;
+
+	if (last)
+		kqueue_dropped(kq);
+	kqueue_end_unended();
+	errno = saved;
+	return n;
+}
+
+/* A call that has not touched errno leaves: n is what it returns. */
+static inline int
+kevent_leave(struct kqueue *kq, int n)
+{
+	bool last = kqueue_let_go(kq);
+
+	kqueue_thread.calls--;
+	return last || atomic_load_explicit(&pool_unended, memory_order_relaxed) ? kevent_ends(kq, last, n) : n;
+}
+
 /*
  * It turns out to be unusual.  done: how many of epoll's reports were dealt with, and the lock is
  * held; or -1.
@@ -319,12 +342,23 @@ kevent_usual_goes_on(struct usual *u, int done)
 	return call.out.el_count > 0 ? call.out.el_count : kevent_wait_on(&call, NULL, &u->woken);
 }
 
+/* The usual report of our own sources: the bell's edge, for one trigger.  False: that takes a closer look. */
+static inline bool
+kevent_told_trigger(struct kqueue *kq, const struct epoll_event *item, struct kevent *event)
+{
+	if ((uint32_t)item->data.u64 != SOURCE_TAG(SOURCE_BELL, 0) || kq->kq_bell != BELL_EDGE ||
+	    (kq->kq_rung_twice | kq->kq_edges | kq->kq_counted) || !knote_collect_trigger(kq, event))
+		return false;
+	kq->kq_bell = BELL_OFF;		/* as bell_settle() has it, once its edge is reported */
+	return true;
+}
+
 /* Epoll has said n in a usual call: events out, or what else there is to be done.  It is over then. */
 __attribute__((noinline)) static int
 kevent_usual_told(struct kqueue *kq, int ep, struct kevent *events, int room, struct epoll_event *items, int n)
 {
 	int nitems = room <= KEVENT_STACK ? room : kevent_items_most(room);
-	int saved = errno, done = -1, bytes = 0, told = 0;
+	int saved, done = -1, bytes = 0, told = 0;
 	struct usual u;
 
 	if (n > 0) {
@@ -336,6 +370,8 @@ kevent_usual_told(struct kqueue *kq, int ep, struct kevent *events, int room, st
 			done = 0;
 			if (kq->kq_ready.kl_first == 0)
 				told = done = report_usual(kq, items, n, events, true);
+			else if (n == 1 && kevent_told_trigger(kq, items, events))
+				told = done = 1;
 			else if (n == 1 && (nitems > 1 || room == 1) &&
 			    (told = kevent_collect_bell(kq, items, events, room)) > 0)
 				done = 1;
@@ -345,15 +381,14 @@ kevent_usual_told(struct kqueue *kq, int ep, struct kevent *events, int room, st
 		/* Where it had not room for all, there may be more. */
 		if (done == n && (n < nitems || nitems == room)) {
 			kqueue_unlock_inline(kq);
-			kqueue_leave_inline(kq);
-			errno = saved;
-			return told;
+			return kevent_leave(kq, told);
 		}
 		if (done < 0)
 			kqueue_unlock_inline(kq);
 	} else if (n < 0) {
 		n = kevent_interrupted(n, 0);
 	}
+	saved = errno;
 	u = (struct usual){ kq, events, room, items, nitems, { ep, n } };
 	n = kevent_usual_goes_on(&u, done);
 	kqueue_leave(kq);
@@ -377,19 +412,6 @@ kevent_usual(int fd, struct kevent *events, int room)
 		u.items = kevent_items_within(events, sizeof(*events), room, &u.nitems);
 	kevent_mark_items(u.items, u.nitems);
 	return kevent_usual_told(kq, u.woken.ep, events, room, u.items, kevent_usual_wait(&u));
-}
-
-/* The last reference is gone, or a queue is to be ended: n is what the call returns. */
-__attribute__((noinline)) static int
-kevent_alone_ends(struct kqueue *kq, bool last, int n)
-{
-	int saved = errno;
-
-	if (last)
-		kqueue_dropped(kq);
-	kqueue_end_unended();
-	errno = saved;
-	return n;
 }
 
 /* kq: entered; NULL: to be entered, if it is one. */
@@ -442,9 +464,9 @@ kevent_alone(int fd, struct kevent *events, int room, struct epoll_event *items)
 	last = kqueue_let_go_alone(kq);
 	kqueue_thread.calls--;
 	if (last)
-		return kevent_alone_ends(kq, true, 1);
+		return kevent_ends(kq, true, 1);
 	if (atomic_load_explicit(&pool_unended, memory_order_relaxed))
-		return kevent_alone_ends(kq, false, 1);
+		return kevent_ends(kq, false, 1);
 	return 1;
 }
 
@@ -475,11 +497,31 @@ kevent_testcancel(int nevents)
 		pthread_testcancel();
 }
 
+/* One change and no room: the usual one is a trigger, which takes a third of the instructions of another. */
+__attribute__((noinline)) static int
+kevent_change_one(int fd, const struct kevent *change)
+{
+	struct kqueue *kq = kqueue_enter_inline(fd);
+	struct kevent kev;
+	bool done;
+
+	if (kq == NULL)
+		return kevent_unusual(fd, NULL, change, 1, NULL, 0, NULL);
+	memcpy(&kev, change, sizeof(kev));
+	kqueue_lock_inline(kq);
+	done = kqueue_is_open(kq) && knote_trigger(kq, &kev);
+	kqueue_unlock_inline(kq);
+	return done ? kevent_leave(kq, 0) : kevent_unusual(fd, kq, change, 1, NULL, 0, NULL);
+}
+
 /* What kevent_alone() is not for. */
 __attribute__((noinline)) static int
 kevent_otherwise(int fd, const struct kevent *changelist, int nchanges,
     struct kevent *eventlist, int nevents, const struct timespec *timeout)
 {
+	if (nchanges == 1 && nevents == 0 && timeout == NULL && (uintptr_t)changelist >= KEVENT_PAGE &&
+	    mode_is_usual())
+		return kevent_change_one(fd, changelist);
 	kevent_testcancel(nevents);
 	if (nchanges != 0 || nevents <= 0 || timeout != NULL || (uintptr_t)eventlist < KEVENT_PAGE ||
 	    !mode_is_usual())

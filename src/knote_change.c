@@ -2,6 +2,7 @@
 /* A change of a changelist: a registration is made, changed or told to go. */
 #include "fdtable.h"
 #include "filter.h"
+#include "filter/user.h"
 #include "knote.h"
 #include "kqueue.h"
 #include "registry.h"
@@ -316,6 +317,28 @@ knote_usual(struct kqueue *kq, const struct filterops *fo, const struct kevent *
 	    fo->fo_settle != NULL)
 		return NULL;
 	return registry_find(kq, fo, kev->ident, (unsigned)-kev->filter, 0, NULL);
+}
+
+bool
+knote_trigger(struct kqueue *kq, const struct kevent *kev)
+{
+	struct knote *kn;
+
+	if (kev->filter != EVFILT_USER || kev->flags != 0 || !user_only_triggers(kev->fflags) ||
+	    kq->kq_hash.kh_size == 0)
+		return false;
+	for (uint32_t slot = *registry_bucket(&kq->kq_hash, kev->ident, -EVFILT_USER);; slot = kn->kn_next) {
+		if (slot == 0)
+			return false;
+		kn = knote_at(&kq->kq_pool, slot);
+		if (kn->kn_ident == kev->ident && kn->kn_filter == -EVFILT_USER &&
+		    (kn->kn_flags & EV_UDATA_SPECIFIC) == 0)
+			break;
+	}
+	user_trigger(kn, kev->data);
+	kn->kn_udata = kev->udata;
+	knote_activate(kq, kn);
+	return true;
 }
 
 int

@@ -410,6 +410,8 @@ kqueue_reap(struct kqueue *kq)
 void
 kqueue_catch_up(struct kqueue *kq)
 {
+	int saved = errno;
+
 	/* First: what comes meanwhile says so again. */
 	atomic_store(&kq->kq_behind, false);
 	if (atomic_load(&kq->kq_closed) != 0 || atomic_load(&kq->kq_scan))
@@ -420,6 +422,7 @@ kqueue_catch_up(struct kqueue *kq)
 		bell_put_right(kq);
 	if (!kqueue_is_open(kq))
 		kqueue_fall_behind(kq);
+	errno = saved;
 }
 
 void

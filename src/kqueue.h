@@ -57,9 +57,9 @@ struct kqueue {
 	_Atomic uint32_t kq_refs;	/* (a) calls inside, and 1 while open */
 	_Atomic uint32_t kq_ringing;	/* (a) threads that are in bell_ring(), or about to be ... */
 	_Atomic bool	kq_overtaken;	/* (a) ... and may have undone what another has done to it */
-	char		kq_apart_2[56];
-	_Atomic int	kq_state;	/* (a) enum kqueue_state */
 	_Atomic uint32_t kq_nready;	/* (k); read without it as a hint */
+	char		kq_apart_2[48];
+	_Atomic int	kq_state;	/* (a) enum kqueue_state */
 	_Atomic uint32_t kq_nlook;	/* (k); how many are in kq_look; read as a hint */
 	_Atomic bool	kq_behind;	/* (a) there is something in one of the next four, or it is not open */
 	_Atomic bool	kq_bell_moved;	/* (a) the bell has another number: kq_bell is void */

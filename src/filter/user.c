@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * EVFILT_USER.  kn_sfflags and kn_sdata are what events carry; NOTE_TRIGGER in
- * kn_fflags is set while the event happens; with EV_CLEAR, delivery makes it 0.
- */
+#include "user.h"
+
 #include "../filter.h"
 
 #include <stddef.h>
@@ -55,7 +53,7 @@ user_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent 
 	(void)revents;
 	out->fflags = kn->kn_sfflags;
 	out->data = kn->kn_sdata;
-	return kn->kn_fflags != 0;
+	return user_is_triggered(kn);
 }
 
 const struct filterops filter_user = {
