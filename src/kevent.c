@@ -486,15 +486,13 @@ kevent_alone_several(int fd, struct kevent *events, int room)
 	return kevent_alone(fd, events, room, stack);
 }
 
-/*
- * A call that waits is a cancellation point.  Who is alone can be cancelled by
- * himself only, before, so that no wait of his needs to be ready for it.
- */
-static inline void
-kevent_testcancel(int nevents)
+/* The arguments are copied, so that no registers are saved for them in calls that go another way. */
+static inline __attribute__((always_inline)) int
+kevent_alone_any(int fd, struct kevent *events, int room)
 {
-	if (nevents > 0 && single_threaded())
-		pthread_testcancel();
+	__asm__("" : "+r"(fd), "+r"(events), "+r"(room));
+	pthread_testcancel();
+	return room == 1 ? kevent_alone_one(fd, events) : kevent_alone_several(fd, events, room);
 }
 
 /* One change and no room: the usual one is a trigger, which takes a third of the instructions of another. */
@@ -502,16 +500,25 @@ __attribute__((noinline)) static int
 kevent_change_one(int fd, const struct kevent *change)
 {
 	struct kqueue *kq = kqueue_enter_inline(fd);
-	struct kevent kev;
 	bool done;
 
 	if (kq == NULL)
 		return kevent_unusual(fd, NULL, change, 1, NULL, 0, NULL);
-	memcpy(&kev, change, sizeof(kev));
 	kqueue_lock_inline(kq);
-	done = kqueue_is_open(kq) && knote_trigger(kq, &kev);
+	done = kqueue_is_open(kq) && knote_trigger(kq, change);
 	kqueue_unlock_inline(kq);
 	return done ? kevent_leave(kq, 0) : kevent_unusual(fd, kq, change, 1, NULL, 0, NULL);
+}
+
+/* Who is alone, and waits in another way than kevent_alone() does. */
+__attribute__((noinline)) static int
+kevent_alone_otherwise(int fd, const struct kevent *changelist, int nchanges,
+    struct kevent *eventlist, int nevents, const struct timespec *timeout)
+{
+	pthread_testcancel();
+	if (nchanges != 0 || timeout != NULL || (uintptr_t)eventlist < KEVENT_PAGE || !mode_is_usual())
+		return kevent_unusual(fd, NULL, changelist, nchanges, eventlist, nevents, timeout);
+	return kevent_usual(fd, eventlist, nevents);
 }
 
 /* What kevent_alone() is not for. */
@@ -519,14 +526,15 @@ __attribute__((noinline)) static int
 kevent_otherwise(int fd, const struct kevent *changelist, int nchanges,
     struct kevent *eventlist, int nevents, const struct timespec *timeout)
 {
-	if (nchanges == 1 && nevents == 0 && timeout == NULL && (uintptr_t)changelist >= KEVENT_PAGE &&
-	    mode_is_usual())
+	bool usual = timeout == NULL && mode_is_usual();
+
+	if (usual && nchanges == 1 && nevents == 0 && (uintptr_t)changelist >= KEVENT_PAGE)
 		return kevent_change_one(fd, changelist);
-	kevent_testcancel(nevents);
-	if (nchanges != 0 || nevents <= 0 || timeout != NULL || (uintptr_t)eventlist < KEVENT_PAGE ||
-	    !mode_is_usual())
-		return kevent_unusual(fd, NULL, changelist, nchanges, eventlist, nevents, timeout);
-	return kevent_usual(fd, eventlist, nevents);
+	if (nevents > 0 && single_threaded())
+		return kevent_alone_otherwise(fd, changelist, nchanges, eventlist, nevents, timeout);
+	if (usual && nchanges == 0 && nevents > 0 && (uintptr_t)eventlist >= KEVENT_PAGE)
+		return kevent_usual(fd, eventlist, nevents);
+	return kevent_unusual(fd, NULL, changelist, nchanges, eventlist, nevents, timeout);
 }
 
 KQ_PUBLIC int
@@ -538,8 +546,18 @@ kevent(int fd, const struct kevent *changelist, int nchanges,
 	if ((odd | (uintptr_t)timeout) != 0 || (unsigned)nevents - 1 >= KEVENT_STACK ||
 	    (uintptr_t)eventlist < KEVENT_PAGE || !single_threaded())
 		return kevent_otherwise(fd, changelist, nchanges, eventlist, nevents, timeout);
-	pthread_testcancel();
-	return nevents == 1 ? kevent_alone_one(fd, eventlist) : kevent_alone_several(fd, eventlist, nevents);
+	return kevent_alone_any(fd, eventlist, nevents);
+}
+
+/*
+ * A call that waits is a cancellation point.  Who is alone can be cancelled by
+ * himself only, before, so that no wait of his needs to be ready for it.
+ */
+static inline void
+kevent_testcancel(int nevents)
+{
+	if (nevents > 0 && single_threaded())
+		pthread_testcancel();
 }
 
 KQ_PUBLIC int

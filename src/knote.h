@@ -126,9 +126,9 @@ int	knote_change(struct kqueue *kq, struct kevent *kev, const struct ext *ext);
 
 /*
  * The shortest change: EVFILT_USER's trigger, without any flag, of what is there.  False, and
- * nothing is done: it is knote_change()'s.
+ * nothing is done: it is knote_change()'s.  The change need not be aligned.
  */
-bool	knote_trigger(struct kqueue *kq, const struct kevent *kev);
+bool	knote_trigger(struct kqueue *kq, const struct kevent *change);
 
 /* Its source says that something happened: it becomes ready if it is enabled. */
 void	knote_activate(struct kqueue *kq, struct knote *kn);
