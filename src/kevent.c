@@ -9,6 +9,7 @@
 #include "source/aio.h"
 #include "source/sigaction.h"
 #include "trace.h"
+#include "trigger.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -342,42 +343,31 @@ kevent_usual_goes_on(struct usual *u, int done)
 	return call.out.el_count > 0 ? call.out.el_count : kevent_wait_on(&call, NULL, &u->woken);
 }
 
-/* The usual report of our own sources: the bell's edge, for one trigger.  False: that takes a closer look. */
-static inline bool
-kevent_told_trigger(struct kqueue *kq, const struct epoll_event *item, struct kevent *event)
+/* How many reports a usual call has asked for. */
+static inline int
+kevent_usual_items(int room)
 {
-	if ((uint32_t)item->data.u64 != SOURCE_TAG(SOURCE_BELL, 0) || kq->kq_bell != BELL_EDGE ||
-	    (kq->kq_rung_twice | kq->kq_edges | kq->kq_counted) || !knote_collect_trigger(kq, event))
-		return false;
-	kq->kq_bell = BELL_OFF;		/* as bell_settle() has it, once its edge is reported */
-	return true;
+	return room <= KEVENT_STACK ? room : kevent_items_most(room);
 }
 
-/* Epoll has said n in a usual call: events out, or what else there is to be done.  It is over then. */
+/* What epoll has said in a usual call: n reports, and then the lock is held, or -errno. */
 __attribute__((noinline)) static int
-kevent_usual_told(struct kqueue *kq, int ep, struct kevent *events, int room, struct epoll_event *items, int n)
+kevent_usual_locked(struct kqueue *kq, int ep, struct kevent *events, int room, struct epoll_event *items,
+    int n)
 {
-	int nitems = room <= KEVENT_STACK ? room : kevent_items_most(room);
-	int saved, done = -1, bytes = 0, told = 0;
+	int nitems = kevent_usual_items(room), saved, done = -1, told = 0;
 	struct usual u;
 
 	if (n > 0) {
-		bytes = early_count(kq, items, n);
-		kqueue_lock_inline(kq);
-		if (bytes > 0)
-			early_begin(kq, items->data.u64, bytes);
 		if (kqueue_is_open(kq) && ep == kq->kq_ep) {
 			done = 0;
 			if (kq->kq_ready.kl_first == 0)
 				told = done = report_usual(kq, items, n, events, true);
-			else if (n == 1 && kevent_told_trigger(kq, items, events))
-				told = done = 1;
 			else if (n == 1 && (nitems > 1 || room == 1) &&
 			    (told = kevent_collect_bell(kq, items, events, room)) > 0)
 				done = 1;
 		}
-		if (bytes > 0)
-			early_end(kq);
+		early_end(kq);
 		/* Where it had not room for all, there may be more. */
 		if (done == n && (n < nitems || nitems == room)) {
 			kqueue_unlock_inline(kq);
@@ -396,6 +386,32 @@ kevent_usual_told(struct kqueue *kq, int ep, struct kevent *events, int room, st
 	return kevent_result(n);
 }
 
+/* The same if it has told of the bell alone; the lock is not held yet. */
+__attribute__((noinline)) static int
+kevent_usual_rung(struct kqueue *kq, int ep, struct kevent *events, int room, struct epoll_event *items)
+{
+	kqueue_lock_inline(kq);
+	if (!kqueue_is_open(kq) || ep != kq->kq_ep || !trigger_tell_rung(kq, events))
+		return kevent_usual_locked(kq, ep, events, room, items, 1);
+	lock_drop(&kq->kq_lock);	/* no bell is to be settled */
+	return kevent_leave(kq, 1);
+}
+
+/* Epoll has said n in a usual call: events out, or what else there is to be done.  It is over then. */
+__attribute__((noinline)) static int
+kevent_usual_told(struct kqueue *kq, int ep, struct kevent *events, int room, struct epoll_event *items, int n)
+{
+	int bytes;
+
+	if (n > 0) {
+		bytes = early_count(kq, items, n);
+		kqueue_lock_inline(kq);
+		if (bytes > 0)
+			early_begin(kq, items->data.u64, bytes);
+	}
+	return kevent_usual_locked(kq, ep, events, room, items, n);
+}
+
 /* With other threads, or more room: who waits may be cancelled. */
 __attribute__((noinline)) static int
 kevent_usual(int fd, struct kevent *events, int room)
@@ -403,6 +419,7 @@ kevent_usual(int fd, struct kevent *events, int room)
 	struct kqueue *kq = kqueue_enter_inline(fd);
 	struct epoll_event stack[KEVENT_STACK];
 	struct usual u;
+	int n;
 
 	if (kq == NULL || !kevent_is_usual(kq))
 		return kevent_unusual(fd, kq, NULL, 0, events, room, NULL);
@@ -411,7 +428,10 @@ kevent_usual(int fd, struct kevent *events, int room)
 	if (room > KEVENT_STACK)
 		u.items = kevent_items_within(events, sizeof(*events), room, &u.nitems);
 	kevent_mark_items(u.items, u.nitems);
-	return kevent_usual_told(kq, u.woken.ep, events, room, u.items, kevent_usual_wait(&u));
+	n = kevent_usual_wait(&u);
+	if (n == 1 && (uint32_t)u.items->data.u64 == SOURCE_TAG(SOURCE_BELL, 0))
+		return kevent_usual_rung(kq, u.woken.ep, events, room, u.items);
+	return kevent_usual_told(kq, u.woken.ep, events, room, u.items, n);
 }
 
 /* kq: entered; NULL: to be entered, if it is one. */
@@ -495,9 +515,9 @@ kevent_alone_any(int fd, struct kevent *events, int room)
 	return room == 1 ? kevent_alone_one(fd, events) : kevent_alone_several(fd, events, room);
 }
 
-/* One change and no room: the usual one is a trigger, which takes a third of the instructions of another. */
+/* The usual change, which is a trigger and leaves no room: it takes a third of the instructions of another. */
 __attribute__((noinline)) static int
-kevent_change_one(int fd, const struct kevent *change)
+kevent_trigger(int fd, const struct kevent *change)
 {
 	struct kqueue *kq = kqueue_enter_inline(fd);
 	bool done;
@@ -505,7 +525,7 @@ kevent_change_one(int fd, const struct kevent *change)
 	if (kq == NULL)
 		return kevent_unusual(fd, NULL, change, 1, NULL, 0, NULL);
 	kqueue_lock_inline(kq);
-	done = kqueue_is_open(kq) && knote_trigger(kq, change);
+	done = kqueue_is_open(kq) && trigger_make(kq, change);
 	kqueue_unlock_inline(kq);
 	return done ? kevent_leave(kq, 0) : kevent_unusual(fd, kq, change, 1, NULL, 0, NULL);
 }
@@ -528,8 +548,8 @@ kevent_otherwise(int fd, const struct kevent *changelist, int nchanges,
 {
 	bool usual = timeout == NULL && mode_is_usual();
 
-	if (usual && nchanges == 1 && nevents == 0 && (uintptr_t)changelist >= KEVENT_PAGE)
-		return kevent_change_one(fd, changelist);
+	if (usual && nchanges == 1 && nevents == 0 && (uintptr_t)changelist >= KEVENT_PAGE && trigger_is(changelist))
+		return kevent_trigger(fd, changelist);
 	if (nevents > 0 && single_threaded())
 		return kevent_alone_otherwise(fd, changelist, nchanges, eventlist, nevents, timeout);
 	if (usual && nchanges == 0 && nevents > 0 && (uintptr_t)eventlist >= KEVENT_PAGE)

@@ -4,7 +4,6 @@
 
 #include "eventlist.h"
 #include "filter.h"
-#include "filter/user.h"
 #include "kqueue.h"
 #include "registry.h"
 #include "source/watch_item.h"
@@ -478,32 +477,6 @@ knote_collect(struct kqueue *kq, struct eventlist *out, int n)
 		else
 			knote_take(kq, &slot, out);
 	}
-}
-
-/* What a trigger that is told once is, but for flags that make no difference here. */
-#define TRIGGER_KIND(flags, filter, status) (((struct knote) {			\
-		.kn_flags = (flags), .kn_filter = (filter), .kn_status = (status) \
-	}).kn_kind)
-#define TRIGGER_FLAGS	(EV_CLEAR | EV_ONESHOT | EV_DISPATCH | EV_VANISHED)
-
-bool
-knote_collect_trigger(struct kqueue *kq, struct kevent *event)
-{
-	struct knote *kn = knote_at(&kq->kq_pool, kq->kq_ready.kl_first);
-
-	if ((kn->kn_kind & TRIGGER_KIND(TRIGGER_FLAGS, 0xff, 0xff)) !=
-	    TRIGGER_KIND(EV_CLEAR, -EVFILT_USER, KN_ACTIVE | KN_QUEUED) ||
-	    kq->kq_ready.kl_last != kn->kn_slot || !user_is_triggered(kn))
-		return false;
-	*event = (struct kevent){
-		.ident = kn->kn_ident, .filter = EVFILT_USER, .flags = kn->kn_flags,
-		.fflags = kn->kn_sfflags, .data = kn->kn_sdata, .udata = kn->kn_udata,
-	};
-	kq->kq_ready = (struct knote_list){ 0, 0 };
-	atomic_store_explicit(&kq->kq_nready, 0, memory_order_relaxed);
-	kn->kn_status = 0;
-	kn->kn_fflags = 0;
-	return true;
 }
 
 void

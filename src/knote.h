@@ -124,12 +124,6 @@ knote_list_remove(const struct knote_pool *pool, struct knote_list *list, struct
 #define KNOTE_ANSWERED	1
 int	knote_change(struct kqueue *kq, struct kevent *kev, const struct ext *ext);
 
-/*
- * The shortest change: EVFILT_USER's trigger, without any flag, of what is there.  False, and
- * nothing is done: it is knote_change()'s.  The change need not be aligned.
- */
-bool	knote_trigger(struct kqueue *kq, const struct kevent *change);
-
 /* Its source says that something happened: it becomes ready if it is enabled. */
 void	knote_activate(struct kqueue *kq, struct knote *kn);
 
@@ -155,9 +149,6 @@ bool	knote_deliver(struct kqueue *kq, struct knote *kn, uint32_t revents,
  * stays ready is moved to its end, so that no knote comes twice in a call.
  */
 void	knote_collect(struct kqueue *kq, struct eventlist *out, int n);
-
-/* The same if kq_ready is but one trigger with EV_CLEAR, and no more to it: its event.  False: it is not. */
-bool	knote_collect_trigger(struct kqueue *kq, struct kevent *event);
 
 /* The same for what has come into it since; last: the last of it then.  What is in out already waits. */
 void	knote_collect_late(struct kqueue *kq, struct eventlist *out, int n, uint32_t last);

@@ -2,7 +2,6 @@
 /* A change of a changelist: a registration is made, changed or told to go. */
 #include "fdtable.h"
 #include "filter.h"
-#include "filter/user.h"
 #include "knote.h"
 #include "kqueue.h"
 #include "registry.h"
@@ -10,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <string.h>
 
 /*
  * Bits of a change that say what to do now, not how the knote shall be.  EV_FLAG1
@@ -318,30 +316,6 @@ knote_usual(struct kqueue *kq, const struct filterops *fo, const struct kevent *
 	    fo->fo_settle != NULL)
 		return NULL;
 	return registry_find(kq, fo, kev->ident, (unsigned)-kev->filter, 0, NULL);
-}
-
-bool
-knote_trigger(struct kqueue *kq, const struct kevent *change)
-{
-	struct knote *kn;
-	struct kevent kev;
-	uint32_t slot;
-
-	memcpy(&kev, change, sizeof(kev));
-	if (kev.filter != EVFILT_USER || kev.flags != 0 || !user_only_triggers(kev.fflags) ||
-	    kq->kq_hash.kh_size == 0)
-		return false;
-	for (slot = *registry_bucket(&kq->kq_hash, kev.ident, -EVFILT_USER); slot != 0; slot = kn->kn_next) {
-		kn = knote_at(&kq->kq_pool, slot);
-		if (kn->kn_ident != kev.ident || kn->kn_filter != -EVFILT_USER ||
-		    (kn->kn_flags & EV_UDATA_SPECIFIC) != 0)
-			continue;
-		user_trigger(kn, kev.data);
-		kn->kn_udata = kev.udata;
-		knote_activate(kq, kn);
-		return true;
-	}
-	return false;
 }
 
 int

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "user.h"
-
+/*
+ * EVFILT_USER.  kn_sfflags and kn_sdata are what events carry; NOTE_TRIGGER in
+ * kn_fflags is set while the event happens; with EV_CLEAR, delivery makes it 0.
+ */
 #include "../filter.h"
 
 #include <stddef.h>
@@ -53,7 +55,7 @@ user_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent 
 	(void)revents;
 	out->fflags = kn->kn_sfflags;
 	out->data = kn->kn_sdata;
-	return user_is_triggered(kn);
+	return kn->kn_fflags != 0;
 }
 
 const struct filterops filter_user = {
