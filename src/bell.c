@@ -123,11 +123,12 @@ bell_silence(struct kqueue *kq, bool counted)
 	}
 }
 
-/* What is seldom to be done.  True: an edge is to be rung, or once more. */
+/* What is seldom to be done.  True: an edge is to be rung once more. */
 __attribute__((noinline)) static bool
 bell_settle_otherwise(struct kqueue *kq, bool ready, bool counted)
 {
 	bool ring = false;
+	int saved = errno;
 
 	if (ready && kq->kq_bell == BELL_EDGE) {
 		/* Another thread's ring may be still to come, and this call is not to return before one has. */
@@ -142,6 +143,7 @@ bell_settle_otherwise(struct kqueue *kq, bool ready, bool counted)
 	} else if (kq->kq_bell != BELL_OFF) {
 		bell_silence(kq, counted);
 	}
+	errno = saved;
 	return ring;
 }
 

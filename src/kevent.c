@@ -343,19 +343,13 @@ kevent_usual_goes_on(struct usual *u, int done)
 	return call.out.el_count > 0 ? call.out.el_count : kevent_wait_on(&call, NULL, &u->woken);
 }
 
-/* How many reports a usual call has asked for. */
-static inline int
-kevent_usual_items(int room)
-{
-	return room <= KEVENT_STACK ? room : kevent_items_most(room);
-}
-
 /* What epoll has said in a usual call: n reports, and then the lock is held, or -errno. */
 __attribute__((noinline)) static int
 kevent_usual_locked(struct kqueue *kq, int ep, struct kevent *events, int room, struct epoll_event *items,
     int n)
 {
-	int nitems = kevent_usual_items(room), saved, done = -1, told = 0;
+	int nitems = room <= KEVENT_STACK ? room : kevent_items_most(room);
+	int saved = errno, done = -1, told = 0;
 	struct usual u;
 
 	if (n > 0) {
@@ -371,14 +365,15 @@ kevent_usual_locked(struct kqueue *kq, int ep, struct kevent *events, int room, 
 		/* Where it had not room for all, there may be more. */
 		if (done == n && (n < nitems || nitems == room)) {
 			kqueue_unlock_inline(kq);
-			return kevent_leave(kq, told);
+			kqueue_leave_inline(kq);
+			errno = saved;
+			return told;
 		}
 		if (done < 0)
 			kqueue_unlock_inline(kq);
 	} else if (n < 0) {
 		n = kevent_interrupted(n, 0);
 	}
-	saved = errno;
 	u = (struct usual){ kq, events, room, items, nitems, { ep, n } };
 	n = kevent_usual_goes_on(&u, done);
 	kqueue_leave(kq);
