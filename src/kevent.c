@@ -209,23 +209,42 @@ kevent_change_only(struct kqueue *kq, const struct kevent *changelist, int nchan
 	return error;
 }
 
-/* The short way of a call that changes nothing while kq_ready has something: how many events, perhaps none. */
-static inline int
-kevent_collect_only(struct kqueue *kq, struct kevent *events, int room)
+/* The queue is open and its lock is held: how many events there are now. */
+__attribute__((noinline)) static int
+kevent_collect_any(struct kqueue *kq, struct kevent *events, int room)
 {
 	struct call call;
 
 	call.out = (struct eventlist){ .el_kevent = events, .el_room = room };
 	call.kq = kq;
 	kevent_begin(&call, false);
-	kqueue_lock_inline(kq);
-	if (kqueue_is_open(kq)) {
-		if (kq->kq_nlook != 0)
-			knote_look_all(kq);
-		kevent_collect_now(&call);
-	}
-	kqueue_unlock_inline(kq);
+	if (kq->kq_nlook != 0)
+		knote_look_all(kq);
+	kevent_collect_now(&call);
 	return call.out.el_count;
+}
+
+/* The same if there is room for one, kq_ready is to go first, and that is but a trigger. */
+static inline bool
+kevent_collect_trigger(struct kqueue *kq, struct kevent *event)
+{
+	if (kq->kq_turns == 0 || kq->kq_edges || kq->kq_nlook != 0 || !trigger_tell(kq, event))
+		return false;
+	kq->kq_turns--;
+	return true;
+}
+
+/* The short way of a call that changes nothing while kq_ready has something: how many events, perhaps none. */
+static inline int
+kevent_collect_only(struct kqueue *kq, struct kevent *events, int room)
+{
+	int n = 0;
+
+	kqueue_lock_inline(kq);
+	if (kqueue_is_open(kq))
+		n = room == 1 && kevent_collect_trigger(kq, events) ? 1 : kevent_collect_any(kq, events, room);
+	kqueue_unlock_inline(kq);
+	return n;
 }
 
 __attribute__((noinline)) static int
