@@ -362,10 +362,13 @@ kevent_usual_goes_on(struct usual *u, int done)
 	return call.out.el_count > 0 ? call.out.el_count : kevent_wait_on(&call, NULL, &u->woken);
 }
 
-/* What epoll has said in a usual call: n reports, and then the lock is held, or -errno. */
-__attribute__((noinline)) static int
-kevent_usual_locked(struct kqueue *kq, int ep, struct kevent *events, int room, struct epoll_event *items,
-    int n)
+/*
+ * What epoll has said in a usual call: n reports, and then the lock is held, or -errno.  Events out,
+ * or what else there is to be done.  It is over then.
+ */
+static inline __attribute__((always_inline)) int
+kevent_usual_ends(struct kqueue *kq, int ep, struct kevent *events, int room, struct epoll_event *items,
+    int n, int bytes)
 {
 	int nitems = room <= KEVENT_STACK ? room : kevent_items_most(room);
 	int saved = errno, done = -1, told = 0;
@@ -380,7 +383,8 @@ kevent_usual_locked(struct kqueue *kq, int ep, struct kevent *events, int room, 
 			    (told = kevent_collect_bell(kq, items, events, room)) > 0)
 				done = 1;
 		}
-		early_end(kq);
+		if (bytes > 0)
+			early_end(kq);
 		/* Where it had not room for all, there may be more. */
 		if (done == n && (n < nitems || nitems == room)) {
 			kqueue_unlock_inline(kq);
@@ -400,22 +404,11 @@ kevent_usual_locked(struct kqueue *kq, int ep, struct kevent *events, int room, 
 	return kevent_result(n);
 }
 
-/* The same if it has told of the bell alone; the lock is not held yet. */
-__attribute__((noinline)) static int
-kevent_usual_rung(struct kqueue *kq, int ep, struct kevent *events, int room, struct epoll_event *items)
-{
-	kqueue_lock_inline(kq);
-	if (!kqueue_is_open(kq) || ep != kq->kq_ep || !trigger_tell_rung(kq, events))
-		return kevent_usual_locked(kq, ep, events, room, items, 1);
-	lock_drop(&kq->kq_lock);	/* no bell is to be settled */
-	return kevent_leave(kq, 1);
-}
-
-/* Epoll has said n in a usual call: events out, or what else there is to be done.  It is over then. */
+/* Epoll has said n in a usual call. */
 __attribute__((noinline)) static int
 kevent_usual_told(struct kqueue *kq, int ep, struct kevent *events, int room, struct epoll_event *items, int n)
 {
-	int bytes;
+	int bytes = 0;
 
 	if (n > 0) {
 		bytes = early_count(kq, items, n);
@@ -423,7 +416,25 @@ kevent_usual_told(struct kqueue *kq, int ep, struct kevent *events, int room, st
 		if (bytes > 0)
 			early_begin(kq, items->data.u64, bytes);
 	}
-	return kevent_usual_locked(kq, ep, events, room, items, n);
+	return kevent_usual_ends(kq, ep, events, room, items, n, bytes);
+}
+
+/* It was the bell, but there is more to it than a trigger; the lock is held. */
+__attribute__((noinline)) static int
+kevent_usual_rung_otherwise(struct kqueue *kq, int ep, struct kevent *events, int room, struct epoll_event *items)
+{
+	return kevent_usual_ends(kq, ep, events, room, items, 1, 0);
+}
+
+/* Epoll has told of the bell alone in a usual call. */
+__attribute__((noinline)) static int
+kevent_usual_rung(struct kqueue *kq, int ep, struct kevent *events, int room, struct epoll_event *items)
+{
+	kqueue_lock_inline(kq);
+	if (!kqueue_is_open(kq) || ep != kq->kq_ep || !trigger_tell_rung(kq, events))
+		return kevent_usual_rung_otherwise(kq, ep, events, room, items);
+	lock_drop(&kq->kq_lock);	/* no bell is to be settled */
+	return kevent_leave(kq, 1);
 }
 
 /* With other threads, or more room: who waits may be cancelled. */
