@@ -12,7 +12,6 @@
 #include "trigger.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -28,38 +27,6 @@ kevent_result(int result)
 		return result;
 	errno = -result;
 	return -1;
-}
-
-KQ_PUBLIC int
-kqueue(void)
-{
-	return kqueuex(0);
-}
-
-KQ_PUBLIC int
-kqueuex(unsigned int flags)
-{
-	int saved = errno, fd;
-
-	if ((flags & ~KQUEUE_CLOEXEC) != 0)
-		return kevent_result(-EINVAL);
-	fd = kqueue_make();
-	if (fd >= 0)
-		errno = saved;
-	return kevent_result(fd);
-}
-
-KQ_PUBLIC int
-kqueue1(int flags)
-{
-	int fd;
-
-	if ((flags & ~(O_CLOEXEC | O_NONBLOCK)) != 0)
-		return kevent_result(-EINVAL);
-	fd = kqueue();
-	if (fd >= 0 && (flags & O_NONBLOCK) != 0)
-		(void)fcntl(fd, F_SETFL, O_NONBLOCK);
-	return fd;
 }
 
 /* Changes in.  0 or -errno; out is filled with answers. */

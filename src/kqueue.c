@@ -17,9 +17,12 @@
 #include "source/timerfd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#define KQ_PUBLIC __attribute__((visibility("default")))
 
 static struct lock pool_lock;
 static _Atomic(struct kqueue *) pool_all;	/* grows at its head only */
@@ -249,7 +252,8 @@ kqueue_try(void)
 	return error < 0 ? error : number;
 }
 
-int
+/* A new queue's number, or -errno. */
+static int
 kqueue_make(void)
 {
 	bool blind = mode_is(MODE_BLIND);
@@ -270,7 +274,37 @@ kqueue_make(void)
 	return kqueue_try();
 }
 
-/* The same for what is not known to be a queue, or not to be still the same. */
+KQ_PUBLIC int
+kqueue(void)
+{
+	return kqueuex(0);
+}
+
+KQ_PUBLIC int
+kqueuex(unsigned int flags)
+{
+	int saved = errno, fd = (flags & ~KQUEUE_CLOEXEC) != 0 ? -EINVAL : kqueue_make();
+
+	errno = fd < 0 ? -fd : saved;
+	return fd < 0 ? -1 : fd;
+}
+
+KQ_PUBLIC int
+kqueue1(int flags)
+{
+	int fd;
+
+	if ((flags & ~(O_CLOEXEC | O_NONBLOCK)) != 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	fd = kqueue();
+	if (fd >= 0 && (flags & O_NONBLOCK) != 0)
+		(void)fcntl(fd, F_SETFL, O_NONBLOCK);
+	return fd;
+}
+
+/* The queue behind a number, if that is not known to be one, or not to be still the same. */
 __attribute__((noinline)) static struct kqueue *
 kqueue_enter_slowly(int fd)
 {

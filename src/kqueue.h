@@ -117,9 +117,6 @@ enum source_kind {
 #define SOURCE_KIND(u64)	((enum source_kind)((u64) >> 27 & 15))
 #define SOURCE_SLOT(u64)	((uint32_t)((u64) & 0x07ffffff))
 
-/* A new queue's number, or -errno. */
-int	kqueue_make(void);
-
 /* The queue behind a number, with a reference; NULL: EBADF. */
 struct kqueue *kqueue_enter(int fd);
 void	kqueue_leave(struct kqueue *kq);
