@@ -16,7 +16,7 @@
 static inline bool
 trigger_is(const struct kevent *kev)
 {
-	return ((uintptr_t)kev & (_Alignof(struct kevent) - 1)) == 0 && kev->filter == EVFILT_USER && kev->flags == 0 &&
+	return (uintptr_t)kev % _Alignof(struct kevent) == 0 && kev->filter == EVFILT_USER && kev->flags == 0 &&
 	    (kev->fflags & (NOTE_TRIGGER | NOTE_FFCTRLMASK)) == (NOTE_TRIGGER | NOTE_FFNOP);
 }
 
