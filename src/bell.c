@@ -3,6 +3,7 @@
 
 #include "hidden.h"
 #include "pool.h"
+#include "syscall.h"
 
 #include <errno.h>
 
@@ -17,14 +18,13 @@ static inline void
 bell_set_inline(struct kqueue *kq, uint32_t events)
 {
 	struct epoll_event item = { .events = events, .data.u64 = bell_tag(kq) };
-	int saved = errno, ep, bell;
+	int ep, bell;
 
 	do {
 		ep = kq->kq_ep;
 		bell = pool_eventfd;
-		hidden_epoll_ctl(ep, EPOLL_CTL_MOD, bell, &item);
+		syscall_epoll_ctl(ep, EPOLL_CTL_MOD, bell, &item);
 	} while (bell != pool_eventfd || ep != kq->kq_ep);
-	errno = saved;
 }
 
 void
@@ -123,6 +123,37 @@ bell_silence(struct kqueue *kq, bool counted)
 	}
 }
 
+/* What is seldom to be done.  True: an edge is to be rung once more. */
+__attribute__((noinline)) static bool
+bell_settle_otherwise(struct kqueue *kq, bool ready, bool counted)
+{
+	bool ring = false;
+	int saved = errno;
+
+	if (ready && kq->kq_bell == BELL_EDGE) {
+		/* Another thread's ring may be still to come, and this call is not to return before one has. */
+		ring = kq->kq_news && atomic_load(&kq->kq_ringing) != 0;
+		kq->kq_rung_twice |= ring;
+	} else if (ready && kq->kq_bell == BELL_LEVEL) {
+		if (counted && kq->kq_news)
+			bell_ring_again(kq);
+	} else if (ready) {
+		bell_change(kq, EPOLLIN);
+		kq->kq_bell = BELL_LEVEL;
+	} else if (kq->kq_bell != BELL_OFF) {
+		bell_silence(kq, counted);
+	}
+	errno = saved;
+	return ring;
+}
+
+__attribute__((noinline)) static bool
+bell_ring_alone(struct kqueue *kq)
+{
+	bell_arm(kq, EPOLLIN | EPOLLET);
+	return false;
+}
+
 /*
  * An edge wakes one waiter and needs no silencing once it is reported; what a
  * call leaves in kq_ready is told by a level, until the list is empty.
@@ -134,45 +165,25 @@ bell_silence(struct kqueue *kq, bool counted)
 bool
 bell_settle(struct kqueue *kq)
 {
-	bool ready = kq->kq_ready.kl_first != 0, ring = false;
+	bool ready = kq->kq_ready.kl_first != 0;
 	bool counted = atomic_load_explicit(&kq->kq_counted, memory_order_relaxed);
 
-	if (ready && kq->kq_bell == BELL_EDGE) {
-		/* Another thread's ring may be still to come, and this call is not to return before one has. */
-		ring = kq->kq_news && atomic_load(&kq->kq_ringing) != 0;
-		kq->kq_rung_twice |= ring;
-	} else if (ready && kq->kq_bell == BELL_OFF && !counted) {
+	if (ready && kq->kq_bell == BELL_OFF && !counted) {
 		kq->kq_bell = BELL_EDGE;
 		kq->kq_rung_twice = false;
-		ring = true;
-	} else if (ready && kq->kq_bell == BELL_LEVEL) {
-		if (counted && kq->kq_news)
-			bell_ring_again(kq);
-	} else if (ready) {
-		bell_change(kq, EPOLLIN);
-		kq->kq_bell = BELL_LEVEL;
-	} else if (kq->kq_bell != BELL_OFF) {
-		bell_silence(kq, counted);
+	} else if (!bell_settle_otherwise(kq, ready, counted)) {
+		return false;
 	}
-	if (ring && single_threaded()) {
-		bell_arm(kq, EPOLLIN | EPOLLET);
-		ring = false;
-	}
-	if (ring)
-		atomic_fetch_add(&kq->kq_ringing, 1);
-	return ring;
+	if (single_threaded())
+		return bell_ring_alone(kq);
+	atomic_fetch_add(&kq->kq_ringing, 1);
+	return true;
 }
 
-/*
- * Who wakes needs the lock first of all, so this is done without.  Meanwhile another
- * thread may have armed or silenced the bell otherwise, which is done once more, then.
- */
-void
-bell_ring(struct kqueue *kq)
+/* Another thread has armed or silenced the bell otherwise while it was rung, which is done once more. */
+__attribute__((noinline)) static void
+bell_overtaken(struct kqueue *kq)
 {
-	bell_arm_inline(kq, EPOLLIN | EPOLLET);
-	if (atomic_fetch_sub(&kq->kq_ringing, 1) != 1 || !atomic_load(&kq->kq_overtaken))
-		return;
 	lock_take(&kq->kq_lock);
 	if (atomic_load(&kq->kq_ringing) == 0 && atomic_exchange(&kq->kq_overtaken, false)) {
 		if (kq->kq_bell == BELL_EDGE)
@@ -181,4 +192,16 @@ bell_ring(struct kqueue *kq)
 			bell_arm(kq, kq->kq_bell == BELL_LEVEL ? EPOLLIN : 0);
 	}
 	lock_drop(&kq->kq_lock);
+}
+
+/*
+ * Who wakes needs the lock first of all, so this is done without.  Meanwhile another
+ * thread may have armed or silenced the bell otherwise.
+ */
+void
+bell_ring(struct kqueue *kq)
+{
+	bell_arm_inline(kq, EPOLLIN | EPOLLET);
+	if (atomic_fetch_sub(&kq->kq_ringing, 1) == 1 && atomic_load(&kq->kq_overtaken))
+		bell_overtaken(kq);
 }

@@ -38,6 +38,13 @@ kqueue_leave_inline(struct kqueue *kq)
 		kqueue_end_unended();
 }
 
+/* Whether that was the last reference. */
+static inline bool
+kqueue_let_go(struct kqueue *kq)
+{
+	return atomic_fetch_sub(&kq->kq_refs, 1) == 1;
+}
+
 /*
  * The same for who is single_threaded(), in pieces, so that kevent() makes no call in between.  The
  * reference is for a handler that closes the queue: one instruction is whole to that, locked or not.

@@ -17,9 +17,12 @@
 #include "source/timerfd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#define KQ_PUBLIC __attribute__((visibility("default")))
 
 static struct lock pool_lock;
 static _Atomic(struct kqueue *) pool_all;	/* grows at its head only */
@@ -249,7 +252,8 @@ kqueue_try(void)
 	return error < 0 ? error : number;
 }
 
-int
+/* A new queue's number, or -errno. */
+static int
 kqueue_make(void)
 {
 	bool blind = mode_is(MODE_BLIND);
@@ -270,7 +274,37 @@ kqueue_make(void)
 	return kqueue_try();
 }
 
-/* The same for what is not known to be a queue, or not to be still the same. */
+KQ_PUBLIC int
+kqueue(void)
+{
+	return kqueuex(0);
+}
+
+KQ_PUBLIC int
+kqueuex(unsigned int flags)
+{
+	int saved = errno, fd = (flags & ~KQUEUE_CLOEXEC) != 0 ? -EINVAL : kqueue_make();
+
+	errno = fd < 0 ? -fd : saved;
+	return fd < 0 ? -1 : fd;
+}
+
+KQ_PUBLIC int
+kqueue1(int flags)
+{
+	int fd;
+
+	if ((flags & ~(O_CLOEXEC | O_NONBLOCK)) != 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	fd = kqueue();
+	if (fd >= 0 && (flags & O_NONBLOCK) != 0)
+		(void)fcntl(fd, F_SETFL, O_NONBLOCK);
+	return fd;
+}
+
+/* The queue behind a number, if that is not known to be one, or not to be still the same. */
 __attribute__((noinline)) static struct kqueue *
 kqueue_enter_slowly(int fd)
 {
@@ -410,6 +444,8 @@ kqueue_reap(struct kqueue *kq)
 void
 kqueue_catch_up(struct kqueue *kq)
 {
+	int saved = errno;
+
 	/* First: what comes meanwhile says so again. */
 	atomic_store(&kq->kq_behind, false);
 	if (atomic_load(&kq->kq_closed) != 0 || atomic_load(&kq->kq_scan))
@@ -420,6 +456,7 @@ kqueue_catch_up(struct kqueue *kq)
 		bell_put_right(kq);
 	if (!kqueue_is_open(kq))
 		kqueue_fall_behind(kq);
+	errno = saved;
 }
 
 void

@@ -58,9 +58,9 @@ struct kqueue {
 	_Atomic uint32_t kq_refs;	/* (a) calls inside, and 1 while open */
 	_Atomic uint32_t kq_ringing;	/* (a) threads that are in bell_ring(), or about to be ... */
 	_Atomic bool	kq_overtaken;	/* (a) ... and may have undone what another has done to it */
-	char		kq_apart_2[56];
-	_Atomic int	kq_state;	/* (a) enum kqueue_state */
 	_Atomic uint32_t kq_nready;	/* (k); read without it as a hint */
+	char		kq_apart_2[48];
+	_Atomic int	kq_state;	/* (a) enum kqueue_state */
 	_Atomic uint32_t kq_nlook;	/* (k); how many are in kq_look; read as a hint */
 	_Atomic bool	kq_behind;	/* (a) there is something in one of the next four, or it is not open */
 	_Atomic bool	kq_bell_moved;	/* (a) the bell has another number: kq_bell is void */
@@ -117,9 +117,6 @@ enum source_kind {
 #define SOURCE_IS(u64)		(((u64) & UINT64_C(0x80000000)) != 0)
 #define SOURCE_KIND(u64)	((enum source_kind)((u64) >> 27 & 15))
 #define SOURCE_SLOT(u64)	((uint32_t)((u64) & 0x07ffffff))
-
-/* A new queue's number, or -errno. */
-int	kqueue_make(void);
 
 /* The queue behind a number, with a reference; NULL: EBADF. */
 struct kqueue *kqueue_enter(int fd);

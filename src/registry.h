@@ -16,6 +16,16 @@ struct filterops;
 struct knote *registry_take(struct kqueue *kq);
 void	registry_give(struct kqueue *kq, struct knote *kn);
 
+/* Idents that are counted up are neighbours, sixteen to a cache line; pointers and all else are spread. */
+static inline uint32_t *
+registry_bucket(const struct knote_hash *hash, uintptr_t ident, unsigned filter)
+{
+	uint64_t block = (uint64_t)ident / 16;
+	uint64_t h = ((block ^ block >> 32) + filter) * UINT64_C(0x9e3779b97f4a7c15);
+
+	return &hash->kh_bucket[(h >> 32 ^ ident % 16) & (hash->kh_size - 1)];
+}
+
 /* The registration with this key. */
 struct knote *registry_find(struct kqueue *kq, const struct filterops *fo, uintptr_t ident,
 	    unsigned filter, unsigned flags, const void *udata);

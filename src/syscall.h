@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The two system calls that an event is made of, without a C library's function around them: its
+ * The system calls that an event is made of, without a C library's function around them: its
  * variable arguments, its errno and the registers that a function may use up are a sixth of what
  * kevent() is.  Neither touches errno, and neither is a cancellation point.
  *
@@ -17,6 +17,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SYSCALL_SANITIZED	1
@@ -78,6 +79,26 @@ syscall_epoll_wait(int ep, struct epoll_event *items, int n)
 	return (int)syscall_bare(SYS_epoll_wait, ep, (long)items, n, -1);
 #else
 	return (int)syscall_bare(SYS_epoll_pwait, ep, (long)items, n, -1);	/* no mask */
+#endif
+}
+
+/*
+ * epoll_ctl(2) on numbers that another thread may move or close meanwhile: 0 or -errno.  Never the C library's
+ * function, for ThreadSanitizer knows it and takes the closing for a race.
+ */
+static inline int
+syscall_epoll_ctl(int ep, int op, int fd, struct epoll_event *item)
+{
+#if defined(SYSCALL_BARE)
+	return (int)syscall_bare(SYS_epoll_ctl, ep, op, fd, (long)item);
+#else
+	int saved = errno, result = (int)syscall(SYS_epoll_ctl, ep, op, fd, item);
+
+	if (result == -1) {
+		result = -errno;
+		errno = saved;
+	}
+	return result;
 #endif
 }
 

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* EVFILT_USER. */
-#include "harness.h"
+#include "child.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
 static int mark[4];
@@ -439,6 +442,65 @@ START_TEST(user__trigger_and_collect_in_one_call)
 }
 END_TEST
 
+START_TEST(user__trigger_of_what_is_no_queue_is_ebadf)
+{
+	pid_t pid;
+
+	begin(EV_CLEAR, 0);
+	trigger();
+	pid = fork();
+	if (pid == 0) {
+		CHILD_CHECK(touch(1, 0, NOTE_TRIGGER, 0, NULL) == EBADF);
+		_exit(0);
+	}
+	child_succeeds(pid);
+	user_event();
+	close(kq);
+	ck_assert_int_eq(touch(1, 0, NOTE_TRIGGER, 0, NULL), EBADF);
+	kq = -1;
+	ck_assert_int_eq(touch(1, 0, NOTE_TRIGGER, 0, NULL), EBADF);
+	kq = INT_MAX;
+	ck_assert_int_eq(touch(1, 0, NOTE_TRIGGER, 0, NULL), EBADF);
+	kq = 0;
+	ck_assert_int_eq(touch(1, 0, NOTE_TRIGGER, 0, NULL), EBADF);
+}
+END_TEST
+
+/* (ident, filter, udata) is the key of one of them: what has no flag is not for it. */
+START_TEST(user__trigger_without_ev_udata_specific_is_for_who_has_it_not)
+{
+	kq = queue();
+	ck_assert_int_eq(touch(1, EV_ADD | EV_CLEAR | EV_UDATA_SPECIFIC, 0, 0, &mark[1]), 0);
+	ck_assert_int_eq(touch(1, 0, NOTE_TRIGGER, 0, &mark[1]), ENOENT);
+	no_event(kq);
+	ck_assert_int_eq(touch(1, EV_ADD | EV_CLEAR, 0, 0, &mark[2]), 0);
+	ck_assert_int_eq(touch(1, 0, NOTE_TRIGGER, 5, &mark[3]), 0);
+	struct kevent event = user_event();
+	ck_assert_uint_eq(event.flags, EV_CLEAR);
+	ck_assert_int_eq(event.data, 5);
+	ck_assert_ptr_eq(event.udata, &mark[3]);
+	no_event(kq);
+	close(kq);
+}
+END_TEST
+
+START_TEST(user__trigger_need_not_be_aligned)
+{
+	char room[sizeof(struct kevent) + 1];
+	struct kevent kev;
+	void *at = room + 1;
+
+	begin(EV_CLEAR, 0);
+	EV_SET(&kev, 1, EVFILT_USER, 0, NOTE_TRIGGER, 7, &mark[1]);
+	memcpy(at, &kev, sizeof(kev));
+	ck_assert_int_eq(kevent(kq, at, 1, NULL, 0, NULL), 0);
+	kev = user_event();
+	ck_assert_int_eq(kev.data, 7);
+	ck_assert_ptr_eq(kev.udata, &mark[1]);
+	close(kq);
+}
+END_TEST
+
 HARNESS_MAIN("user",
     user__is_not_ready_untriggered,
     user__trigger_fires,
@@ -468,4 +530,7 @@ HARNESS_MAIN("user",
     user__only_the_triggered_one_of_many_fires,
     user__trigger_wakes_a_waiting_thread,
     user__trigger_before_the_wait_is_not_lost,
-    user__trigger_and_collect_in_one_call)
+    user__trigger_and_collect_in_one_call,
+    user__trigger_of_what_is_no_queue_is_ebadf,
+    user__trigger_without_ev_udata_specific_is_for_who_has_it_not,
+    user__trigger_need_not_be_aligned)

@@ -2,6 +2,7 @@
 /* EVFILT_USER between threads: no trigger is lost, and what poll(2) says of the queue is true. */
 #include "harness.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <unistd.h>
@@ -39,6 +40,83 @@ START_TEST(user_threads__ping_pong_loses_nothing)
 	pthread_join(thread, NULL);
 	close(there);
 	close(back);
+}
+END_TEST
+
+/* Triggers again, with all that it was triggered with itself, until it cannot. */
+static void *
+echo(void *arg)
+{
+	struct kevent event;
+
+	(void)arg;
+	while (kevent(back, NULL, 0, &event, 1, NULL) == 1)
+		change(there, 1, EVFILT_USER, 0, NOTE_TRIGGER, event.data, event.udata);
+	return NULL;
+}
+
+/* Has it told, mostly when it waits already; flags: of its registration. */
+static void
+told(unsigned int flags, int64_t data, void *udata)
+{
+	const struct kevent none = { .ident = 99 };
+	struct kevent events[2] = { none, none };
+
+	ck_assert_int_eq(change(back, 1, EVFILT_USER, 0, NOTE_TRIGGER, data, udata), 0);
+	errno = 4242;
+	ck_assert_int_eq(kevent(there, NULL, 0, events, data % 2 == 0 ? 2 : 1, NULL), 1);
+	ck_assert_int_eq(errno, 4242);
+	ck_assert_uint_eq(events[0].ident, 1);
+	ck_assert_int_eq(events[0].filter, EVFILT_USER);
+	ck_assert_uint_eq(events[0].flags, flags);
+	ck_assert_uint_eq(events[0].fflags, 0x123);
+	ck_assert_int_eq(events[0].data, data);
+	ck_assert_ptr_eq(events[0].udata, udata);
+	ck_assert_uint_eq(events[1].ident, 99);
+}
+
+/* What is left of a registration with these flags when it was told. */
+static void
+check_left(unsigned int flags)
+{
+	if ((flags & EV_ONESHOT) != 0) {
+		ck_assert_int_eq(change(there, 1, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), ENOENT);
+	} else if ((flags & EV_DISPATCH) != 0) {
+		ck_assert_int_eq(change(there, 1, EVFILT_USER, 0, NOTE_TRIGGER, -1, NULL), 0);
+		no_event(there);
+		ck_assert_int_eq(change(there, 1, EVFILT_USER, EV_ENABLE, 0, -2, NULL), 0);
+		ck_assert_int_eq(event_of(there, 1, EVFILT_USER).data, -2);
+	} else if ((flags & EV_CLEAR) == 0) {
+		event_of(there, 1, EVFILT_USER);
+	}
+	if ((flags & EV_ONESHOT) == 0)
+		ck_assert_int_eq(change(there, 1, EVFILT_USER, EV_DELETE, 0, 0, NULL), 0);
+	no_event(there);
+	ck_assert(!readable(there, 0));
+}
+
+START_TEST(user_threads__who_waits_is_told_all_of_a_trigger)
+{
+	const unsigned int flags[] = { EV_CLEAR, 0, EV_ONESHOT, EV_CLEAR | EV_ONESHOT, EV_CLEAR | EV_DISPATCH };
+	pthread_t thread;
+
+	there = queue();
+	back = queue();
+	ck_assert_int_eq(change(back, 1, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, echo, NULL), 0);
+	for (int64_t data = 1; data < 400; data++) {
+		unsigned int kind = flags[data % 5];
+
+		ck_assert_int_eq(change(there, 1, EVFILT_USER, (unsigned short)(EV_ADD | kind),
+		    NOTE_FFCOPY | 0x123, 0, NULL), 0);
+		told(kind, data, (char *)&there + data % 3);
+		if (kind == EV_CLEAR)
+			told(kind, data + 1, NULL);
+		check_left(kind);
+	}
+	close(back);
+	pthread_join(thread, NULL);
+	close(there);
 }
 END_TEST
 
@@ -189,6 +267,7 @@ END_TEST
 
 HARNESS_MAIN("user_threads",
     user_threads__ping_pong_loses_nothing,
+    user_threads__who_waits_is_told_all_of_a_trigger,
     user_threads__rings_of_several_threads_are_all_heard,
     user_threads__who_triggers_finds_the_queue_readable,
     user_threads__what_is_collected_at_once_leaves_the_queue_unreadable)

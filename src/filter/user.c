@@ -2,6 +2,7 @@
 /*
  * EVFILT_USER.  kn_sfflags and kn_sdata are what events carry; NOTE_TRIGGER in
  * kn_fflags is set while the event happens; with EV_CLEAR, delivery makes it 0.
+ * The most frequent change and event do not come by here: trigger.h.
  */
 #include "../filter.h"
 
