@@ -361,7 +361,7 @@ kevent_usual_told(struct kqueue *kq, int ep, struct kevent *events, int room, st
 	return kevent_result(n);
 }
 
-/* With other threads, or more room: who waits may be cancelled. */
+/* With other threads: who waits may be cancelled. */
 __attribute__((noinline)) static int
 kevent_usual(int fd, struct kevent *events, int room)
 {
@@ -410,10 +410,10 @@ kevent_alone_again(int fd, struct kqueue *kq, struct kevent *events, int room)
 /*
  * The same without other threads, whose one event is a plain one: that is all of it.  Whatever is
  * otherwise is another function's to end with, so nothing is kept for when one returns: no call
- * is made but the system's.  Epoll's reports go to items.
+ * is made but the system's.  Epoll's reports, nitems at the most, go to items.
  */
 static inline __attribute__((always_inline)) int
-kevent_alone(int fd, struct kevent *events, int room, struct epoll_event *items)
+kevent_alone(int fd, struct kevent *events, int room, struct epoll_event *items, int nitems)
 {
 	struct fdrole *role = fdtable_role(fd);
 	struct kqueue *kq;
@@ -431,7 +431,7 @@ kevent_alone(int fd, struct kevent *events, int room, struct epoll_event *items)
 		return kevent_alone_unusual(fd, kq, events, room);
 	sigaction_wait_begins();
 	ep = kq->kq_ep;
-	n = syscall_epoll_wait(ep, items, room);
+	n = syscall_epoll_wait(ep, items, nitems);
 	if (n != 1 || !single_threaded() || !kevent_lock_alone(kq, ep))
 		return kevent_usual_told(kq, ep, events, room, items, n);
 	if (!report_plain(&kq->kq_watches, kq->kq_pool.kp_chunk, items, events, PLAIN_ANY)) {
@@ -452,7 +452,7 @@ kevent_alone(int fd, struct kevent *events, int room, struct epoll_event *items)
 static inline __attribute__((always_inline)) int
 kevent_alone_one(int fd, struct kevent *event)
 {
-	return kevent_alone(fd, event, 1, (struct epoll_event *)(void *)(event + 1) - 1);
+	return kevent_alone(fd, event, 1, (struct epoll_event *)(void *)(event + 1) - 1, 1);
 }
 
 /* What is behind the events that are told remains as it was. */
@@ -461,7 +461,17 @@ kevent_alone_several(int fd, struct kevent *events, int room)
 {
 	struct epoll_event stack[KEVENT_STACK];
 
-	return kevent_alone(fd, events, room, stack);
+	return kevent_alone(fd, events, room, stack, room);
+}
+
+/* An array of our own would be large: the reports go where kevent_usual() has them, too. */
+__attribute__((noinline)) static int
+kevent_alone_many(int fd, struct kevent *events, int room)
+{
+	int nitems;
+	struct epoll_event *items = kevent_items_within(events, sizeof(*events), room, &nitems);
+
+	return kevent_alone(fd, events, room, items, nitems);
 }
 
 /*
@@ -475,7 +485,7 @@ kevent_testcancel(int nevents)
 		pthread_testcancel();
 }
 
-/* What kevent_alone() is not for. */
+/* What kevent_alone() is not for, or is for a large array. */
 __attribute__((noinline)) static int
 kevent_otherwise(int fd, const struct kevent *changelist, int nchanges,
     struct kevent *eventlist, int nevents, const struct timespec *timeout)
@@ -484,7 +494,7 @@ kevent_otherwise(int fd, const struct kevent *changelist, int nchanges,
 	if (nchanges != 0 || nevents <= 0 || timeout != NULL || (uintptr_t)eventlist < KEVENT_PAGE ||
 	    !mode_is_usual())
 		return kevent_unusual(fd, NULL, changelist, nchanges, eventlist, nevents, timeout);
-	return kevent_usual(fd, eventlist, nevents);
+	return single_threaded() ? kevent_alone_many(fd, eventlist, nevents) : kevent_usual(fd, eventlist, nevents);
 }
 
 KQ_PUBLIC int
