@@ -254,15 +254,27 @@ report_plains(const struct kqueue *kq, struct epoll_event *items, int done, int 
 }
 
 __attribute__((noinline)) static int
-report_counted(const struct kqueue *kq, struct epoll_event *items, int n, struct kevent *events)
+report_counted(const struct kqueue *kq, struct epoll_event *items, int done, int n, struct kevent *events)
 {
-	return report_plains(kq, items, 0, n, events, PLAIN_COUNTED);
+	return report_plains(kq, items, done, n, events, PLAIN_COUNTED);
 }
 
 __attribute__((noinline)) static int
 report_uncounted(const struct kqueue *kq, struct epoll_event *items, int done, int n, struct kevent *events)
 {
 	return report_plains(kq, items, done, n, events, PLAIN_UNCOUNTED);
+}
+
+/* Those first that were told before. */
+__attribute__((noinline)) static int
+report_told_before(const struct kqueue *kq, struct epoll_event *items, int n, struct kevent *events)
+{
+	const struct watch_table table = kq->kq_watches;
+	struct epoll_event *item = items, *const end = items + n;
+
+	for (; item != end && report_again(&table, item, events); events++)
+		item++;
+	return (int)(item - items);
 }
 
 int
@@ -275,7 +287,9 @@ report_usual(struct kqueue *kq, struct epoll_event *items, int n, struct kevent 
 	int done = 0, data;
 
 	if (first) {
-		done = report_counted(kq, items, n, events);
+		done = report_told_before(kq, items, n, events);
+		if (done < n)
+			done = report_counted(kq, items, done, n, events);
 		if (done < n)
 			done = report_uncounted(kq, items, done, n, events);
 	}

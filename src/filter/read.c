@@ -143,9 +143,10 @@ read_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent 
 static int
 read_attach(struct kqueue *kq, struct knote *kn)
 {
-	(void)kq;
 	if (fdtable_queue((int)kn->kn_ident) != NULL)
 		kqueue_will_be_counted((int)kn->kn_ident);
+	if ((kn->kn_sfflags & NOTE_NOCOUNT) != 0)
+		watch_uncounted(kq, (uint32_t)kn->kn_ident);
 	return 0;
 }
 
@@ -213,10 +214,11 @@ read_delivered(struct kqueue *kq, struct knote *kn, const struct kevent *out)
 static int
 read_touch(struct kqueue *kq, struct knote *kn, const struct kevent *kev)
 {
-	(void)kq;
 	if ((kev->flags & EV_ADD) == 0 && kev->fflags == 0)
 		return 0;
 	kn->kn_sfflags = kev->fflags;
+	if ((kn->kn_sfflags & NOTE_NOCOUNT) != 0)
+		watch_uncounted(kq, (uint32_t)kn->kn_ident);
 	if ((kn->kn_status & KN_FILE) == 0)
 		kn->kn_sdata = kev->data;
 	return 0;

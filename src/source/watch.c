@@ -31,7 +31,8 @@ watch_get(struct kqueue *kq, int fd)
 {
 	struct watch_table *table = &kq->kq_watches;
 	uint32_t i = (uint32_t)fd >> WATCH_CHUNK_SHIFT;
-	struct watch **chunks, *w;
+	struct watch_chunk *chunks;
+	struct watch *w;
 	uint32_t n = table->wt_chunks;
 
 	if (i >= n) {
@@ -44,9 +45,9 @@ watch_get(struct kqueue *kq, int fd)
 		table->wt_chunk = chunks;
 		table->wt_chunks = n;
 	}
-	if (table->wt_chunk[i] == NULL) {
-		table->wt_chunk[i] = mem_alloc(WATCH_CHUNK * sizeof(*w));
-		if (table->wt_chunk[i] == NULL)
+	if (table->wt_chunk[i].wc_watch == NULL) {
+		table->wt_chunk[i].wc_watch = mem_alloc(WATCH_CHUNK * sizeof(*w));
+		if (table->wt_chunk[i].wc_watch == NULL)
 			return NULL;
 	}
 	w = watch_find(table, (uint32_t)fd);
@@ -59,6 +60,18 @@ watch_get(struct kqueue *kq, int fd)
 	return w;
 }
 
+void
+watch_uncounted(struct kqueue *kq, uint32_t fd)
+{
+	struct watch_chunk *chunk = &kq->kq_watches.wt_chunk[fd >> WATCH_CHUNK_SHIFT];
+
+	if (chunk->wc_told != NULL)
+		return;
+	chunk->wc_told = mem_alloc(sizeof(*chunk->wc_told));
+	for (uint32_t i = 0; chunk->wc_told != NULL && i < WATCH_CHUNK; i++)
+		chunk->wc_told->to_tag[i] = WATCH_UNTOLD;
+}
+
 struct watch *
 watch_check(struct kqueue *kq, int fd)
 {
@@ -66,7 +79,7 @@ watch_check(struct kqueue *kq, int fd)
 
 	if (w != NULL && w->w_epoch != fdtable_epoch(fd)) {
 		knote_remove_all(kq, fd);
-		watch_void(w);
+		watch_void(kq, fd, w);
 		w->w_epoch = fdtable_epoch(fd);
 	}
 	return w == NULL || w->w_knotes == 0 ? NULL : w;
@@ -76,22 +89,25 @@ void
 watch_scan(struct kqueue *kq)
 {
 	for (uint32_t i = 0; i < kq->kq_watches.wt_chunks; i++)
-		for (uint32_t j = 0; kq->kq_watches.wt_chunk[i] != NULL && j < WATCH_CHUNK; j++)
+		for (uint32_t j = 0; kq->kq_watches.wt_chunk[i].wc_watch != NULL && j < WATCH_CHUNK; j++)
 			watch_check(kq, (int)(i << WATCH_CHUNK_SHIFT | j));
 }
 
 void
 watch_free_all(struct kqueue *kq)
 {
-	for (uint32_t i = 0; i < kq->kq_watches.wt_chunks; i++)
-		mem_free(kq->kq_watches.wt_chunk[i]);
+	for (uint32_t i = 0; i < kq->kq_watches.wt_chunks; i++) {
+		mem_free(kq->kq_watches.wt_chunk[i].wc_watch);
+		mem_free(kq->kq_watches.wt_chunk[i].wc_told);
+	}
 	mem_free(kq->kq_watches.wt_chunk);
 	memset(&kq->kq_watches, 0, sizeof(kq->kq_watches));
 }
 
 void
-watch_void(struct watch *w)
+watch_void(struct kqueue *kq, int fd, struct watch *w)
 {
+	watch_untell(&kq->kq_watches, (uint32_t)fd);
 	memset(w->w_armed, 0, sizeof(w->w_armed));
 	for (unsigned lane = 0; lane < WATCH_LANES; lane++)
 		w->w_gen[lane]++;
@@ -431,6 +447,7 @@ watch_update(struct kqueue *kq, int fd, struct knote *again)
 {
 	struct watch *w = watch_at(&kq->kq_watches, (uint32_t)fd);
 
+	watch_untell(&kq->kq_watches, (uint32_t)fd);
 	return watch_is_simple(kq, w) ? watch_update_simple(kq, fd, w, again) :
 	    watch_update_all(kq, fd, w, again);
 }

@@ -48,19 +48,36 @@ struct watch {
 	uint32_t	w_gen[WATCH_LANES];	/* generation of each item */
 };
 
-struct watch_table {
-	struct watch	**wt_chunk;
-	uint32_t	wt_chunks;
-};
-
 #define WATCH_CHUNK_SHIFT 7
 #define WATCH_CHUNK	(1u << WATCH_CHUNK_SHIFT)
+
+/*
+ * What is to be told of an item of lane 0 as long as nothing has changed, where counts are not
+ * wanted: then the cache lines of watch and knote are most of what an event costs.  Found out at an
+ * event; forgotten when the watch is updated or void, as it is in the course of every change.
+ */
+struct watch_told {
+	uint64_t	to_tag[WATCH_CHUNK];	/* what the item carries; WATCH_UNTOLD: nothing is known */
+	void		*to_udata[WATCH_CHUNK];
+};
+
+#define WATCH_UNTOLD	UINT64_MAX	/* the data of no item */
+
+struct watch_chunk {
+	struct watch	*wc_watch;	/* NULL: none of these numbers was ever watched */
+	struct watch_told *wc_told;	/* NULL: ... without counts */
+};
+
+struct watch_table {
+	struct watch_chunk *wt_chunk;
+	uint32_t	wt_chunks;
+};
 
 /* The watch of a descriptor that is known to have one, as one with a knote is. */
 static inline struct watch *
 watch_at(const struct watch_table *table, uint32_t fd)
 {
-	return &table->wt_chunk[fd >> WATCH_CHUNK_SHIFT][fd & (WATCH_CHUNK - 1)];
+	return &table->wt_chunk[fd >> WATCH_CHUNK_SHIFT].wc_watch[fd & (WATCH_CHUNK - 1)];
 }
 
 /* NULL if there is none. */
@@ -68,9 +85,32 @@ static inline struct watch *
 watch_find(const struct watch_table *table, uint32_t fd)
 {
 	if (fd >> WATCH_CHUNK_SHIFT >= table->wt_chunks ||
-	    table->wt_chunk[fd >> WATCH_CHUNK_SHIFT] == NULL)
+	    table->wt_chunk[fd >> WATCH_CHUNK_SHIFT].wc_watch == NULL)
 		return NULL;
 	return watch_at(table, fd);
+}
+
+/* An item's report is plain, and its event has no flags (report_plain()). */
+static inline void
+watch_tell(const struct watch_table *table, uint64_t tag, void *udata)
+{
+	uint32_t fd = (uint32_t)tag;
+	struct watch_told *told = table->wt_chunk[fd >> WATCH_CHUNK_SHIFT].wc_told;
+
+	if (told == NULL)
+		return;
+	told->to_tag[fd & (WATCH_CHUNK - 1)] = tag;
+	told->to_udata[fd & (WATCH_CHUNK - 1)] = udata;
+}
+
+/* That may be otherwise from now on.  The descriptor has a watch. */
+static inline void
+watch_untell(const struct watch_table *table, uint32_t fd)
+{
+	struct watch_told *told = table->wt_chunk[fd >> WATCH_CHUNK_SHIFT].wc_told;
+
+	if (told != NULL)
+		told->to_tag[fd & (WATCH_CHUNK - 1)] = WATCH_UNTOLD;
 }
 
 /* What an item carries that is added to see whether it is there: no descriptor has this number. */
@@ -78,6 +118,9 @@ watch_find(const struct watch_table *table, uint32_t fd)
 
 /* The watch of a descriptor, made if need be; NULL: no memory. */
 struct watch *watch_get(struct kqueue *kq, int fd);
+
+/* Counts are not wanted of a descriptor that has a watch.  Without memory it is told the longer way. */
+void	watch_uncounted(struct kqueue *kq, uint32_t fd);
 
 /* Whether other knotes are or were on kn's descriptor for the same direction. */
 bool	watch_shared(struct kqueue *kq, const struct knote *kn);
@@ -103,7 +146,7 @@ enum fdkind watch_find_kind(struct kqueue *kq, int fd, struct watch *w);
 int	watch_confirm(struct kqueue *kq, struct knote *kn);
 
 /* The items of a closed descriptor are no more. */
-void	watch_void(struct watch *w);
+void	watch_void(struct kqueue *kq, int fd, struct watch *w);
 
 /* A knote leaves the watch (it is out of the chain): events under way become void. */
 void	watch_forget(struct kqueue *kq, int fd, struct knote *kn);
