@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -331,6 +332,104 @@ START_TEST(kevent_nocount__told_again_it_may_be_at_its_end)
 }
 END_TEST
 
+/* A number below n, the same in each run. */
+static unsigned
+any(unsigned n)
+{
+	static uint32_t state = 88172645;
+
+	state ^= state << 13;
+	state ^= state >> 17;
+	state ^= state << 5;
+	return state % n;
+}
+
+/* Something happens to one of the pairs, or to what is registered on it. */
+static void
+disturb(int kq, int fds[2])
+{
+	static const unsigned fflags[] = { NOTE_NOCOUNT, NOTE_NOCOUNT, NOTE_NOCOUNT, 0, NOTE_LOWAT, NOTE_LOWAT | NOTE_NOCOUNT };
+	static const unsigned short flags[] = {
+		EV_ADD, EV_ADD, EV_ADD, EV_ADD | EV_DISABLE, EV_DISABLE, EV_ENABLE, EV_DELETE, 0,
+		EV_ADD | EV_UDATA_SPECIFIC, EV_DELETE | EV_UDATA_SPECIFIC, EV_ADD | EV_ENABLE
+	};
+	const short filter = any(4) == 0 ? EVFILT_WRITE : EVFILT_READ;
+	int copy;
+
+	switch (any(8)) {
+	case 0:
+		put(fds[1], 1 + any(5));
+		break;
+	case 1:
+		drain(fds[0]);
+		break;
+	case 2:
+		close_pair(fds);
+		pair(any(2) == 0 ? PAIR_UNIX : PAIR_PIPE, fds);
+		break;
+	case 3:
+		/* The same file under the same number, as a new descriptor. */
+		ck_assert_int_ge(copy = dup(fds[0]), 0);
+		ck_assert_int_eq(dup2(copy, fds[0]), fds[0]);
+		close(copy);
+		break;
+	default:
+		(void)change(kq, (uintptr_t)fds[0], filter, flags[any(sizeof(flags) / sizeof(flags[0]))],
+		    fflags[any(sizeof(fflags) / sizeof(fflags[0]))], any(6), &marks[any(3)]);
+	}
+}
+
+static int
+by_what_they_are(const void *a, const void *b)
+{
+	const struct kevent *x = a, *y = b;
+
+	if (x->ident != y->ident)
+		return x->ident < y->ident ? -1 : 1;
+	if (x->filter != y->filter)
+		return x->filter - y->filter;
+	return (x->udata > y->udata) - (x->udata < y->udata);
+}
+
+/* A call with a timeout goes the long way, and looks at everything. */
+START_TEST(kevent_nocount__told_again_as_by_the_long_way)
+{
+	enum { PAIRS = 6, ROOM = 64 };
+	static const struct timespec at_once = { 0, 0 };
+	struct kevent events[ROOM], others[ROOM];
+	int kq = queue(), fds[PAIRS][2], n, m;
+
+	for (int i = 0; i < PAIRS; i++)
+		pair(PAIR_UNIX, fds[i]);
+	/* Two that are always ready, so that no call waits, and none tells of one only. */
+	for (int i = 0; i < 2; i++) {
+		put(fds[i][1], 1);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[i][0], EVFILT_READ, EV_ADD, NOTE_NOCOUNT, 0, NULL), 0);
+	}
+	for (int step = 0; step < 5000; step++) {
+		disturb(kq, fds[2 + any(PAIRS - 2)]);
+		for (int again = 0; again < 2; again++) {
+			n = usual(kq, events, ROOM);
+			m = kevent(kq, NULL, 0, others, ROOM, &at_once);
+			ck_assert_msg(n == m, "step %d: %d events, %d by the long way", step, n, m);
+			qsort(events, (size_t)n, sizeof(events[0]), by_what_they_are);
+			qsort(others, (size_t)m, sizeof(others[0]), by_what_they_are);
+			for (int i = 0; i < n; i++) {
+				ck_assert_uint_eq(events[i].ident, others[i].ident);
+				ck_assert_int_eq(events[i].filter, others[i].filter);
+				ck_assert_uint_eq(events[i].flags, others[i].flags);
+				ck_assert_uint_eq(events[i].fflags, others[i].fflags);
+				ck_assert_int_eq(events[i].data, others[i].data);
+				ck_assert_ptr_eq(events[i].udata, others[i].udata);
+			}
+		}
+	}
+	for (int i = 0; i < PAIRS; i++)
+		close_pair(fds[i]);
+	close(kq);
+}
+END_TEST
+
 /* Whoever changes it: another thread does, in turns with who is told. */
 
 struct changer {
@@ -382,4 +481,5 @@ HARNESS_MAIN("kevent_nocount",
     kevent_nocount__told_again_it_is_the_same_descriptor,
     kevent_nocount__told_again_after_it_was_not_connected,
     kevent_nocount__told_again_it_may_be_at_its_end,
+    kevent_nocount__told_again_as_by_the_long_way,
     kevent_nocount__told_again_it_has_what_another_thread_has_changed)
