@@ -407,10 +407,29 @@ kevent_alone_again(int fd, struct kqueue *kq, struct kevent *events, int room)
 	return kevent_unusual(fd, NULL, NULL, 0, events, room, NULL);
 }
 
+/* Whether kevent_alone_tell() is worth a try.  Where there was not room for all reports, there may be more. */
+static inline __attribute__((always_inline)) bool
+kevent_alone_may_tell(const struct kqueue *kq, int room, int nitems, int n)
+{
+	if (nitems == 1)
+		return n > 0;
+	return n == 1 || (n > 1 && kq->kq_watches.wt_tolds != 0 && (n < nitems || nitems == room));
+}
+
+/* Tells n events if one is plain, or all were told before; if not, no report was written over. */
+static inline __attribute__((always_inline)) bool
+kevent_alone_tell(struct kqueue *kq, struct kevent *events, struct epoll_event *items, int n)
+{
+	if (n == 1)
+		return report_plain(&kq->kq_watches, kq->kq_pool.kp_chunk, items, events, PLAIN_ANY);
+	return report_again(kq, items, n, events) == n;
+}
+
 /*
- * The same without other threads, whose one event is a plain one: that is all of it.  Whatever is
- * otherwise is another function's to end with, so nothing is kept for when one returns: no call
- * is made but the system's.  Epoll's reports, nitems at the most, go to items.
+ * The same without other threads, whose one event is a plain one, or whose events were all told
+ * before: that is all of it.  Whatever is otherwise is another function's to end with, so nothing is
+ * kept for when one returns: with one event, no call is made but the system's.  Epoll's reports,
+ * nitems at the most, go to items.
  */
 static inline __attribute__((always_inline)) int
 kevent_alone(int fd, struct kevent *events, int room, struct epoll_event *items, int nitems)
@@ -432,20 +451,21 @@ kevent_alone(int fd, struct kevent *events, int room, struct epoll_event *items,
 	sigaction_wait_begins();
 	ep = kq->kq_ep;
 	n = syscall_epoll_wait(ep, items, nitems);
-	if (n != 1 || !single_threaded() || !kevent_lock_alone(kq, ep))
+	if (!kevent_alone_may_tell(kq, room, nitems, n) || !single_threaded() || !kevent_lock_alone(kq, ep))
 		return kevent_usual_told(kq, ep, events, room, items, n);
-	if (!report_plain(&kq->kq_watches, kq->kq_pool.kp_chunk, items, events, PLAIN_ANY)) {
+	n = nitems == 1 ? 1 : n;	/* so that it is known where one is all there can be */
+	if (!kevent_alone_tell(kq, events, items, n)) {
 		lock_drop_alone(&kq->kq_lock);
-		return kevent_usual_told(kq, kq->kq_ep, events, room, items, 1);
+		return kevent_usual_told(kq, kq->kq_ep, events, room, items, n);
 	}
 	lock_drop_alone(&kq->kq_lock);
 	last = kqueue_let_go_alone(kq);
 	kqueue_thread.calls--;
 	if (last)
-		return kevent_alone_ends(kq, true, 1);
+		return kevent_alone_ends(kq, true, n);
 	if (atomic_load_explicit(&pool_unended, memory_order_relaxed))
-		return kevent_alone_ends(kq, false, 1);
-	return 1;
+		return kevent_alone_ends(kq, false, n);
+	return n;
 }
 
 /* With room for one event, the report goes to its end: no array of our own, no guard of the stack. */

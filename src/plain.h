@@ -99,15 +99,12 @@ report_plain(const struct watch_table *table, struct knote *const *knotes, struc
 
 /* The same if it was so before, and nothing has changed. */
 static inline __attribute__((always_inline)) bool
-report_again(const struct watch_table *table, const struct epoll_event *item, struct kevent *event)
+report_plain_again(const struct watch_table *table, const struct epoll_event *item, struct kevent *event)
 {
 	const uint64_t tag = item->data.u64;
 	const uint32_t fd = (uint32_t)tag, i = fd & (WATCH_CHUNK - 1);
-	const struct watch_told *told;
+	const struct watch_told *told = watch_told_of(table, fd);
 
-	if (fd >> WATCH_CHUNK_SHIFT >= table->wt_chunks)
-		return false;
-	told = table->wt_chunk[fd >> WATCH_CHUNK_SHIFT].wc_told;
 	if (told == NULL || told->to_tag[i] != tag || item->events != EPOLLIN)
 		return false;
 	plain_begin(event, fd, 0);

@@ -265,14 +265,13 @@ report_uncounted(const struct kqueue *kq, struct epoll_event *items, int done, i
 	return report_plains(kq, items, done, n, events, PLAIN_UNCOUNTED);
 }
 
-/* Those first that were told before. */
-__attribute__((noinline)) static int
-report_told_before(const struct kqueue *kq, struct epoll_event *items, int n, struct kevent *events)
+int
+report_again(const struct kqueue *kq, const struct epoll_event *items, int n, struct kevent *events)
 {
 	const struct watch_table table = kq->kq_watches;
-	struct epoll_event *item = items, *const end = items + n;
+	const struct epoll_event *item = items, *const end = items + n;
 
-	for (; item != end && report_again(&table, item, events); events++)
+	for (; item != end && report_plain_again(&table, item, events); events++)
 		item++;
 	return (int)(item - items);
 }
@@ -287,7 +286,8 @@ report_usual(struct kqueue *kq, struct epoll_event *items, int n, struct kevent 
 	int done = 0, data;
 
 	if (first) {
-		done = report_told_before(kq, items, n, events);
+		if (kq->kq_watches.wt_tolds != 0)
+			done = report_again(kq, items, n, events);
 		if (done < n)
 			done = report_counted(kq, items, done, n, events);
 		if (done < n)

@@ -63,21 +63,18 @@ struct watch_told {
 
 #define WATCH_UNTOLD	UINT64_MAX	/* the data of no item */
 
-struct watch_chunk {
-	struct watch	*wc_watch;	/* NULL: none of these numbers was ever watched */
-	struct watch_told *wc_told;	/* NULL: ... without counts */
-};
-
 struct watch_table {
-	struct watch_chunk *wt_chunk;
+	struct watch	**wt_chunk;
 	uint32_t	wt_chunks;
+	uint32_t	wt_tolds;	/* how many of the next there are: none until counts are not wanted */
+	struct watch_told **wt_told;
 };
 
 /* The watch of a descriptor that is known to have one, as one with a knote is. */
 static inline struct watch *
 watch_at(const struct watch_table *table, uint32_t fd)
 {
-	return &table->wt_chunk[fd >> WATCH_CHUNK_SHIFT].wc_watch[fd & (WATCH_CHUNK - 1)];
+	return &table->wt_chunk[fd >> WATCH_CHUNK_SHIFT][fd & (WATCH_CHUNK - 1)];
 }
 
 /* NULL if there is none. */
@@ -85,32 +82,29 @@ static inline struct watch *
 watch_find(const struct watch_table *table, uint32_t fd)
 {
 	if (fd >> WATCH_CHUNK_SHIFT >= table->wt_chunks ||
-	    table->wt_chunk[fd >> WATCH_CHUNK_SHIFT].wc_watch == NULL)
+	    table->wt_chunk[fd >> WATCH_CHUNK_SHIFT] == NULL)
 		return NULL;
 	return watch_at(table, fd);
+}
+
+/* Where that is to be kept; NULL: it is not. */
+static inline struct watch_told *
+watch_told_of(const struct watch_table *table, uint32_t fd)
+{
+	return fd >> WATCH_CHUNK_SHIFT < table->wt_tolds ? table->wt_told[fd >> WATCH_CHUNK_SHIFT] : NULL;
 }
 
 /* An item's report is plain, and its event has no flags (report_plain()). */
 static inline void
 watch_tell(const struct watch_table *table, uint64_t tag, void *udata)
 {
-	uint32_t fd = (uint32_t)tag;
-	struct watch_told *told = table->wt_chunk[fd >> WATCH_CHUNK_SHIFT].wc_told;
+	uint32_t i = (uint32_t)tag & (WATCH_CHUNK - 1);
+	struct watch_told *told = watch_told_of(table, (uint32_t)tag);
 
 	if (told == NULL)
 		return;
-	told->to_tag[fd & (WATCH_CHUNK - 1)] = tag;
-	told->to_udata[fd & (WATCH_CHUNK - 1)] = udata;
-}
-
-/* That may be otherwise from now on.  The descriptor has a watch. */
-static inline void
-watch_untell(const struct watch_table *table, uint32_t fd)
-{
-	struct watch_told *told = table->wt_chunk[fd >> WATCH_CHUNK_SHIFT].wc_told;
-
-	if (told != NULL)
-		told->to_tag[fd & (WATCH_CHUNK - 1)] = WATCH_UNTOLD;
+	told->to_tag[i] = tag;
+	told->to_udata[i] = udata;
 }
 
 /* What an item carries that is added to see whether it is there: no descriptor has this number. */
@@ -119,7 +113,7 @@ watch_untell(const struct watch_table *table, uint32_t fd)
 /* The watch of a descriptor, made if need be; NULL: no memory. */
 struct watch *watch_get(struct kqueue *kq, int fd);
 
-/* Counts are not wanted of a descriptor that has a watch.  Without memory it is told the longer way. */
+/* Counts are not wanted of this descriptor.  Without memory it is told the longer way. */
 void	watch_uncounted(struct kqueue *kq, uint32_t fd);
 
 /* Whether other knotes are or were on kn's descriptor for the same direction. */
