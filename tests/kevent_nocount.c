@@ -406,7 +406,7 @@ START_TEST(kevent_nocount__told_again_as_by_the_long_way)
 		put(fds[i][1], 1);
 		ck_assert_int_eq(change(kq, (uintptr_t)fds[i][0], EVFILT_READ, EV_ADD, NOTE_NOCOUNT, 0, NULL), 0);
 	}
-	for (int step = 0; step < 5000; step++) {
+	for (int step = 0; step < 2000; step++) {
 		disturb(kq, fds[2 + any(PAIRS - 2)]);
 		for (int again = 0; again < 2; again++) {
 			n = usual(kq, events, ROOM);
