@@ -406,7 +406,7 @@ kevent_usual_rung(struct kqueue *kq, int ep, struct kevent *events, int room, st
 	return kevent_leave(kq, 1);
 }
 
-/* With other threads, or more room: who waits may be cancelled. */
+/* With other threads: who waits may be cancelled. */
 __attribute__((noinline)) static int
 kevent_usual(int fd, struct kevent *events, int room)
 {
@@ -443,13 +443,32 @@ kevent_alone_again(int fd, struct kqueue *kq, struct kevent *events, int room)
 	return kevent_unusual(fd, NULL, NULL, 0, events, room, NULL);
 }
 
+/* Whether kevent_alone_tell() is worth a try.  Where there was not room for all reports, there may be more. */
+static inline __attribute__((always_inline)) bool
+kevent_alone_may_tell(const struct kqueue *kq, int room, int nitems, int n)
+{
+	if (nitems == 1)
+		return n > 0;
+	return n == 1 || (n > 1 && kq->kq_watches.wt_tolds != 0 && (n < nitems || nitems == room));
+}
+
+/* Tells n events if one is plain, or all were told before; if not, no report was written over. */
+static inline __attribute__((always_inline)) bool
+kevent_alone_tell(struct kqueue *kq, struct kevent *events, struct epoll_event *items, int n)
+{
+	if (n == 1)
+		return report_plain(&kq->kq_watches, kq->kq_pool.kp_chunk, items, events, PLAIN_ANY);
+	return report_again(kq, items, n, events) == n;
+}
+
 /*
- * The same without other threads, whose one event is a plain one: that is all of it.  Whatever is
- * otherwise is another function's to end with, so nothing is kept for when one returns: no call
- * is made but the system's.  Epoll's reports go to items.
+ * The same without other threads, whose one event is a plain one, or whose events were all told
+ * before: that is all of it.  Whatever is otherwise is another function's to end with, so nothing is
+ * kept for when one returns: with one event, no call is made but the system's.  Epoll's reports,
+ * nitems at the most, go to items.
  */
 static inline __attribute__((always_inline)) int
-kevent_alone(int fd, struct kevent *events, int room, struct epoll_event *items)
+kevent_alone(int fd, struct kevent *events, int room, struct epoll_event *items, int nitems)
 {
 	struct fdrole *role = fdtable_role(fd);
 	struct kqueue *kq;
@@ -467,28 +486,29 @@ kevent_alone(int fd, struct kevent *events, int room, struct epoll_event *items)
 		return kevent_alone_unusual(fd, kq, events, room);
 	sigaction_wait_begins();
 	ep = kq->kq_ep;
-	n = syscall_epoll_wait(ep, items, room);
-	if (n != 1 || !single_threaded() || !kevent_lock_alone(kq, ep))
+	n = syscall_epoll_wait(ep, items, nitems);
+	if (!kevent_alone_may_tell(kq, room, nitems, n) || !single_threaded() || !kevent_lock_alone(kq, ep))
 		return kevent_usual_told(kq, ep, events, room, items, n);
-	if (!report_plain(&kq->kq_watches, kq->kq_pool.kp_chunk, items, events, PLAIN_ANY)) {
+	n = nitems == 1 ? 1 : n;	/* so that it is known where one is all there can be */
+	if (!kevent_alone_tell(kq, events, items, n)) {
 		lock_drop_alone(&kq->kq_lock);
-		return kevent_usual_told(kq, kq->kq_ep, events, room, items, 1);
+		return kevent_usual_told(kq, kq->kq_ep, events, room, items, n);
 	}
 	lock_drop_alone(&kq->kq_lock);
 	last = kqueue_let_go_alone(kq);
 	kqueue_thread.calls--;
 	if (last)
-		return kevent_ends(kq, true, 1);
+		return kevent_ends(kq, true, n);
 	if (atomic_load_explicit(&pool_unended, memory_order_relaxed))
-		return kevent_ends(kq, false, 1);
-	return 1;
+		return kevent_ends(kq, false, n);
+	return n;
 }
 
 /* With room for one event, the report goes to its end: no array of our own, no guard of the stack. */
 static inline __attribute__((always_inline)) int
 kevent_alone_one(int fd, struct kevent *event)
 {
-	return kevent_alone(fd, event, 1, (struct epoll_event *)(void *)(event + 1) - 1);
+	return kevent_alone(fd, event, 1, (struct epoll_event *)(void *)(event + 1) - 1, 1);
 }
 
 /* What is behind the events that are told remains as it was. */
@@ -497,7 +517,17 @@ kevent_alone_several(int fd, struct kevent *events, int room)
 {
 	struct epoll_event stack[KEVENT_STACK];
 
-	return kevent_alone(fd, events, room, stack);
+	return kevent_alone(fd, events, room, stack, room);
+}
+
+/* An array of our own would be large: the reports go where kevent_usual() has them, too. */
+__attribute__((noinline)) static int
+kevent_alone_many(int fd, struct kevent *events, int room)
+{
+	int nitems;
+	struct epoll_event *items = kevent_items_within(events, sizeof(*events), room, &nitems);
+
+	return kevent_alone(fd, events, room, items, nitems);
 }
 
 /* The arguments are copied, so that no registers are saved for them in calls that go another way. */
@@ -524,7 +554,7 @@ kevent_trigger(int fd, const struct kevent *change)
 	return done ? kevent_leave(kq, 0) : kevent_unusual(fd, kq, change, 1, NULL, 0, NULL);
 }
 
-/* Who is alone, and waits in another way than kevent_alone() does. */
+/* Who is alone, and waits in another way than kevent_alone_any() does, or has a large array. */
 __attribute__((noinline)) static int
 kevent_alone_otherwise(int fd, const struct kevent *changelist, int nchanges,
     struct kevent *eventlist, int nevents, const struct timespec *timeout)
@@ -532,10 +562,10 @@ kevent_alone_otherwise(int fd, const struct kevent *changelist, int nchanges,
 	pthread_testcancel();
 	if (nchanges != 0 || timeout != NULL || (uintptr_t)eventlist < KEVENT_PAGE || !mode_is_usual())
 		return kevent_unusual(fd, NULL, changelist, nchanges, eventlist, nevents, timeout);
-	return kevent_usual(fd, eventlist, nevents);
+	return kevent_alone_many(fd, eventlist, nevents);
 }
 
-/* What kevent_alone() is not for. */
+/* What kevent_alone_any() is not for. */
 __attribute__((noinline)) static int
 kevent_otherwise(int fd, const struct kevent *changelist, int nchanges,
     struct kevent *eventlist, int nevents, const struct timespec *timeout)

@@ -517,7 +517,7 @@ knote_remove_all(struct kqueue *kq, int fd)
 	if (w == NULL)
 		return;
 	/* Its items left epoll with the file: nothing is to be disarmed. */
-	watch_void(w);
+	watch_void(kq, fd, w);
 	for (uint32_t slot = w->w_knotes; slot != 0; slot = kn->kn_next) {
 		kn = knote_at(&kq->kq_pool, slot);
 		kn->kn_status |= KN_FILE;

@@ -43,7 +43,7 @@ knote_refused(struct kqueue *kq, struct knote *kn)
 	struct watch *w = watch_at(&kq->kq_watches, (uint32_t)kn->kn_ident);
 	struct knote *other;
 
-	watch_void(w);
+	watch_void(kq, (int)kn->kn_ident, w);
 	for (uint32_t slot = w->w_knotes, next; slot != 0; slot = next) {
 		other = knote_at(&kq->kq_pool, slot);
 		next = other->kn_next;

@@ -92,6 +92,24 @@ report_plain(const struct watch_table *table, struct knote *const *knotes, struc
 	plain_begin(event, fd, kn->kn_flags);
 	event->data = bytes;
 	event->udata = kn->kn_udata;
+	if (counted == PLAIN_UNCOUNTED && kn->kn_flags == 0)
+		watch_tell(table, tag, kn->kn_udata);
+	return true;
+}
+
+/* The same if it was so before, and nothing has changed. */
+static inline __attribute__((always_inline)) bool
+report_plain_again(const struct watch_table *table, const struct epoll_event *item, struct kevent *event)
+{
+	const uint64_t tag = item->data.u64;
+	const uint32_t fd = (uint32_t)tag, i = fd & (WATCH_CHUNK - 1);
+	const struct watch_told *told = watch_told_of(table, fd);
+
+	if (told == NULL || told->to_tag[i] != tag || item->events != EPOLLIN)
+		return false;
+	plain_begin(event, fd, 0);
+	event->data = 1;
+	event->udata = told->to_udata[i];
 	return true;
 }
 

@@ -254,15 +254,26 @@ report_plains(const struct kqueue *kq, struct epoll_event *items, int done, int 
 }
 
 __attribute__((noinline)) static int
-report_counted(const struct kqueue *kq, struct epoll_event *items, int n, struct kevent *events)
+report_counted(const struct kqueue *kq, struct epoll_event *items, int done, int n, struct kevent *events)
 {
-	return report_plains(kq, items, 0, n, events, PLAIN_COUNTED);
+	return report_plains(kq, items, done, n, events, PLAIN_COUNTED);
 }
 
 __attribute__((noinline)) static int
 report_uncounted(const struct kqueue *kq, struct epoll_event *items, int done, int n, struct kevent *events)
 {
 	return report_plains(kq, items, done, n, events, PLAIN_UNCOUNTED);
+}
+
+int
+report_again(const struct kqueue *kq, const struct epoll_event *items, int n, struct kevent *events)
+{
+	const struct watch_table table = kq->kq_watches;
+	const struct epoll_event *item = items, *const end = items + n;
+
+	for (; item != end && report_plain_again(&table, item, events); events++)
+		item++;
+	return (int)(item - items);
 }
 
 int
@@ -275,7 +286,10 @@ report_usual(struct kqueue *kq, struct epoll_event *items, int n, struct kevent 
 	int done = 0, data;
 
 	if (first) {
-		done = report_counted(kq, items, n, events);
+		if (kq->kq_watches.wt_tolds != 0)
+			done = report_again(kq, items, n, events);
+		if (done < n)
+			done = report_counted(kq, items, done, n, events);
 		if (done < n)
 			done = report_uncounted(kq, items, done, n, events);
 	}

@@ -28,6 +28,9 @@ void	report_watch(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t reven
 int	report_usual(struct kqueue *kq, struct epoll_event *items, int n, struct kevent *events,
 	    bool first);
 
+/* Those first ones that were told before and have not changed; how many.  None can have come before in this call. */
+int	report_again(const struct kqueue *kq, const struct epoll_event *items, int n, struct kevent *events);
+
 /* The call goes on, and is to tell none of these twice: report_usual() has made them. */
 void	report_told(struct kqueue *kq, const struct kevent *events, int n);
 

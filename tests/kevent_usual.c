@@ -2,7 +2,7 @@
 /*
  * The usual call, which changes nothing and waits for ever, goes a short way through the library,
  * and so do level-triggered events of descriptors.  What is unusual about a call, or an event,
- * must make no difference: the short way ends anywhere.  And NOTE_NOCOUNT.
+ * must make no difference: the short way ends anywhere.
  */
 #include "harness.h"
 
@@ -311,68 +311,6 @@ START_TEST(kevent_usual__new_owner_of_a_number_is_new)
 }
 END_TEST
 
-/* NOTE_NOCOUNT: data is 1 whatever there is; all else is as ever. */
-START_TEST(kevent_usual__nocount_says_one)
-{
-	static const enum pair kinds[] = { PAIR_TCP, PAIR_UNIX, PAIR_UDP, PAIR_PIPE };
-	int kq = queue(), fds[2];
-	struct kevent event;
-
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		pair(kinds[i], fds);
-		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, NOTE_NOCOUNT, 0, NULL), 0);
-		no_event(kq);
-		put(fds[1], 5);
-		event = event_of(kq, (uintptr_t)fds[0], EVFILT_READ);
-		ck_assert_msg(event.data == 1, "%s: %jd", pair_name(kinds[i]), (intmax_t)event.data);
-		ck_assert_int_eq(usual(kq, &event, 1), 1);
-		ck_assert_int_eq(event.data, 1);
-		ck_assert_int_eq(event.flags, 0);
-		get(fds[0], 5);
-		no_event(kq);
-		ck_assert_int_eq(change(kq, (uintptr_t)fds[1], EVFILT_WRITE, EV_ADD, NOTE_NOCOUNT, 0, NULL), 0);
-		ck_assert_int_eq(event_of(kq, (uintptr_t)fds[1], EVFILT_WRITE).data, 1);
-		close(fds[1]);
-		if (kinds[i] != PAIR_UDP) {
-			event = event_of(kq, (uintptr_t)fds[0], EVFILT_READ);
-			ck_assert_uint_ne(event.flags & EV_EOF, 0);
-			ck_assert_int_eq(event.data, 0);
-		}
-		close(fds[0]);
-	}
-	close(kq);
-}
-END_TEST
-
-/* A mark needs the count, a file's end does, too; and a change of the note takes effect. */
-START_TEST(kevent_usual__nocount_counts_where_it_must)
-{
-	int kq = queue(), fds[2], file;
-	char path[128];
-
-	pair(PAIR_UNIX, fds);
-	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, NOTE_NOCOUNT | NOTE_LOWAT, 4, NULL), 0);
-	put(fds[1], 3);
-	no_event(kq);
-	put(fds[1], 3);
-	ck_assert_int_eq(event_of(kq, (uintptr_t)fds[0], EVFILT_READ).data, 6);
-	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, NOTE_NOCOUNT, 0, NULL), 0);
-	ck_assert_int_eq(event_of(kq, (uintptr_t)fds[0], EVFILT_READ).data, 1);
-	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
-	ck_assert_int_eq(event_of(kq, (uintptr_t)fds[0], EVFILT_READ).data, 6);
-	close_pair(fds);
-	snprintf(path, sizeof(path), "%s/file", scratch_dir());
-	ck_assert_int_ge(file = open(path, O_RDWR | O_CREAT, 0600), 0);
-	ck_assert_int_eq(change(kq, (uintptr_t)file, EVFILT_READ, EV_ADD, NOTE_NOCOUNT, 0, NULL), 0);
-	no_event(kq);
-	put(file, 7);
-	ck_assert_int_eq(lseek(file, 0, SEEK_SET), 0);
-	ck_assert_int_eq(event_of(kq, (uintptr_t)file, EVFILT_READ).data, 7);
-	close(file);
-	close(kq);
-}
-END_TEST
-
 /* What was told the short way is not told again when the call goes on the long way. */
 START_TEST(kevent_usual__nothing_comes_twice_in_a_call)
 {
@@ -395,24 +333,6 @@ START_TEST(kevent_usual__nothing_comes_twice_in_a_call)
 	}
 	close(child);
 	close(dir);
-	close_pair(fds);
-	close(kq);
-}
-END_TEST
-
-/* An own shutdown is the end, whether bytes are counted or not. */
-START_TEST(kevent_usual__nocount_tells_an_own_shutdown)
-{
-	int kq = queue(), fds[2];
-	struct kevent event;
-
-	pair(PAIR_UNIX, fds);
-	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_WRITE, EV_ADD, NOTE_NOCOUNT, 0, NULL), 0);
-	ck_assert_int_eq(usual(kq, &event, 1), 1);
-	ck_assert_uint_eq(event.flags & EV_EOF, 0);
-	ck_assert_int_eq(shutdown(fds[0], SHUT_WR), 0);
-	ck_assert_int_eq(usual(kq, &event, 1), 1);
-	ck_assert_uint_ne(event.flags & EV_EOF, 0);
 	close_pair(fds);
 	close(kq);
 }
@@ -615,10 +535,7 @@ HARNESS_MAIN("kevent_usual",
     kevent_usual__keeps_errno,
     kevent_usual__cancelled_it_leaves_the_queue_whole,
     kevent_usual__new_owner_of_a_number_is_new,
-    kevent_usual__nocount_says_one,
-    kevent_usual__nocount_counts_where_it_must,
     kevent_usual__nothing_comes_twice_in_a_call,
-    kevent_usual__nocount_tells_an_own_shutdown,
     kevent_usual__the_last_of_a_full_array_is_told_like_the_others,
     kevent_usual__a_small_array_may_be_filled_by_all,
     kevent_usual__the_only_place_may_be_asked_in_vain,

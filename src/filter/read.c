@@ -140,10 +140,21 @@ read_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent 
 	return read_uncounted(1, revents, out);
 }
 
+__attribute__((noinline)) static int
+read_attach_uncounted(struct kqueue *kq, const struct knote *kn)
+{
+	if (fdtable_queue((int)kn->kn_ident) != NULL)
+		kqueue_will_be_counted((int)kn->kn_ident);
+	else
+		watch_uncounted(kq, (uint32_t)kn->kn_ident);
+	return 0;
+}
+
 static int
 read_attach(struct kqueue *kq, struct knote *kn)
 {
-	(void)kq;
+	if ((kn->kn_sfflags & NOTE_NOCOUNT) != 0)
+		return read_attach_uncounted(kq, kn);
 	if (fdtable_queue((int)kn->kn_ident) != NULL)
 		kqueue_will_be_counted((int)kn->kn_ident);
 	return 0;
@@ -213,13 +224,12 @@ read_delivered(struct kqueue *kq, struct knote *kn, const struct kevent *out)
 static int
 read_touch(struct kqueue *kq, struct knote *kn, const struct kevent *kev)
 {
-	(void)kq;
 	if ((kev->flags & EV_ADD) == 0 && kev->fflags == 0)
 		return 0;
 	kn->kn_sfflags = kev->fflags;
 	if ((kn->kn_status & KN_FILE) == 0)
 		kn->kn_sdata = kev->data;
-	return 0;
+	return (kn->kn_sfflags & NOTE_NOCOUNT) != 0 ? read_attach_uncounted(kq, kn) : 0;
 }
 
 const struct filterops filter_read = {

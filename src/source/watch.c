@@ -59,16 +59,56 @@ watch_get(struct kqueue *kq, int fd)
 	return w;
 }
 
+void
+watch_uncounted(struct kqueue *kq, uint32_t fd)
+{
+	struct watch_table *table = &kq->kq_watches;
+	uint32_t i = fd >> WATCH_CHUNK_SHIFT, n = table->wt_tolds;
+	struct watch_told **tolds;
+
+	if (i >= n) {
+		while (n <= i)
+			n = n == 0 ? 8 : n * 2;
+		tolds = mem_grow(table->wt_told, n, sizeof(*tolds));
+		if (tolds == NULL)
+			return;
+		memset(tolds + table->wt_tolds, 0, (n - table->wt_tolds) * sizeof(*tolds));
+		table->wt_told = tolds;
+		table->wt_tolds = n;
+	}
+	if (table->wt_told[i] != NULL)
+		return;
+	table->wt_told[i] = mem_alloc(sizeof(**tolds));
+	for (uint32_t j = 0; table->wt_told[i] != NULL && j < WATCH_CHUNK; j++)
+		table->wt_told[i]->to_tag[j] = WATCH_UNTOLD;
+}
+
+/* What is told of an item may be otherwise from now on. */
+static inline void
+watch_untell(const struct watch_table *table, int fd)
+{
+	struct watch_told *told = watch_told_of(table, (uint32_t)fd);
+
+	if (told != NULL)
+		told->to_tag[(uint32_t)fd & (WATCH_CHUNK - 1)] = WATCH_UNTOLD;
+}
+
+/* The number was closed. */
+__attribute__((noinline)) static void
+watch_new(struct kqueue *kq, int fd, struct watch *w)
+{
+	knote_remove_all(kq, fd);
+	watch_void(kq, fd, w);
+	w->w_epoch = fdtable_epoch(fd);
+}
+
 struct watch *
 watch_check(struct kqueue *kq, int fd)
 {
 	struct watch *w = watch_find(&kq->kq_watches, (uint32_t)fd);
 
-	if (w != NULL && w->w_epoch != fdtable_epoch(fd)) {
-		knote_remove_all(kq, fd);
-		watch_void(w);
-		w->w_epoch = fdtable_epoch(fd);
-	}
+	if (w != NULL && w->w_epoch != fdtable_epoch(fd))
+		watch_new(kq, fd, w);
 	return w == NULL || w->w_knotes == 0 ? NULL : w;
 }
 
@@ -85,13 +125,17 @@ watch_free_all(struct kqueue *kq)
 {
 	for (uint32_t i = 0; i < kq->kq_watches.wt_chunks; i++)
 		mem_free(kq->kq_watches.wt_chunk[i]);
+	for (uint32_t i = 0; i < kq->kq_watches.wt_tolds; i++)
+		mem_free(kq->kq_watches.wt_told[i]);
 	mem_free(kq->kq_watches.wt_chunk);
+	mem_free(kq->kq_watches.wt_told);
 	memset(&kq->kq_watches, 0, sizeof(kq->kq_watches));
 }
 
 void
-watch_void(struct watch *w)
+watch_void(struct kqueue *kq, int fd, struct watch *w)
 {
+	watch_untell(&kq->kq_watches, fd);
 	memset(w->w_armed, 0, sizeof(w->w_armed));
 	for (unsigned lane = 0; lane < WATCH_LANES; lane++)
 		w->w_gen[lane]++;
@@ -384,7 +428,7 @@ watch_is_simple(struct kqueue *kq, const struct watch *w)
 }
 
 /* What watch_update() does then. */
-static int
+static inline __attribute__((always_inline)) int
 watch_update_simple(struct kqueue *kq, int fd, struct watch *w, const struct knote *again)
 {
 	const struct knote *kn = w->w_knotes == 0 ? NULL : knote_at(&kq->kq_pool, w->w_knotes);
@@ -426,13 +470,26 @@ watch_update_all(struct kqueue *kq, int fd, struct watch *w, struct knote *again
 	return error < 0 ? error : WATCH_ASK;
 }
 
-int
-watch_update(struct kqueue *kq, int fd, struct knote *again)
+static inline int
+watch_update_either(struct kqueue *kq, int fd, struct knote *again)
 {
 	struct watch *w = watch_at(&kq->kq_watches, (uint32_t)fd);
 
 	return watch_is_simple(kq, w) ? watch_update_simple(kq, fd, w, again) :
 	    watch_update_all(kq, fd, w, again);
+}
+
+__attribute__((noinline)) static int
+watch_update_untold(struct kqueue *kq, int fd, struct knote *again)
+{
+	watch_untell(&kq->kq_watches, fd);
+	return watch_update_either(kq, fd, again);
+}
+
+int
+watch_update(struct kqueue *kq, int fd, struct knote *again)
+{
+	return kq->kq_watches.wt_tolds != 0 ? watch_update_untold(kq, fd, again) : watch_update_either(kq, fd, again);
 }
 
 void

@@ -48,13 +48,27 @@ struct watch {
 	uint32_t	w_gen[WATCH_LANES];	/* generation of each item */
 };
 
+#define WATCH_CHUNK_SHIFT 7
+#define WATCH_CHUNK	(1u << WATCH_CHUNK_SHIFT)
+
+/*
+ * What is to be told of an item of lane 0 as long as nothing has changed, where counts are not
+ * wanted: then the cache lines of watch and knote are most of what an event costs.  Found out at an
+ * event; forgotten when the watch is updated or void, as it is in the course of every change.
+ */
+struct watch_told {
+	uint64_t	to_tag[WATCH_CHUNK];	/* what the item carries; WATCH_UNTOLD: nothing is known */
+	void		*to_udata[WATCH_CHUNK];
+};
+
+#define WATCH_UNTOLD	UINT64_MAX	/* the data of no item */
+
 struct watch_table {
 	struct watch	**wt_chunk;
 	uint32_t	wt_chunks;
+	uint32_t	wt_tolds;	/* how many of the next there are: none until counts are not wanted */
+	struct watch_told **wt_told;
 };
-
-#define WATCH_CHUNK_SHIFT 7
-#define WATCH_CHUNK	(1u << WATCH_CHUNK_SHIFT)
 
 /* The watch of a descriptor that is known to have one, as one with a knote is. */
 static inline struct watch *
@@ -73,11 +87,34 @@ watch_find(const struct watch_table *table, uint32_t fd)
 	return watch_at(table, fd);
 }
 
+/* Where that is to be kept; NULL: it is not. */
+static inline struct watch_told *
+watch_told_of(const struct watch_table *table, uint32_t fd)
+{
+	return fd >> WATCH_CHUNK_SHIFT < table->wt_tolds ? table->wt_told[fd >> WATCH_CHUNK_SHIFT] : NULL;
+}
+
+/* An item's report is plain, and its event has no flags (report_plain()). */
+static inline void
+watch_tell(const struct watch_table *table, uint64_t tag, void *udata)
+{
+	uint32_t i = (uint32_t)tag & (WATCH_CHUNK - 1);
+	struct watch_told *told = watch_told_of(table, (uint32_t)tag);
+
+	if (told == NULL)
+		return;
+	told->to_tag[i] = tag;
+	told->to_udata[i] = udata;
+}
+
 /* What an item carries that is added to see whether it is there: no descriptor has this number. */
 #define WATCH_NOBODY	UINT64_C(0x7fffffff)
 
 /* The watch of a descriptor, made if need be; NULL: no memory. */
 struct watch *watch_get(struct kqueue *kq, int fd);
+
+/* Counts are not wanted of this descriptor.  Without memory it is told the longer way. */
+void	watch_uncounted(struct kqueue *kq, uint32_t fd);
 
 /* Whether other knotes are or were on kn's descriptor for the same direction. */
 bool	watch_shared(struct kqueue *kq, const struct knote *kn);
@@ -103,7 +140,7 @@ enum fdkind watch_find_kind(struct kqueue *kq, int fd, struct watch *w);
 int	watch_confirm(struct kqueue *kq, struct knote *kn);
 
 /* The items of a closed descriptor are no more. */
-void	watch_void(struct watch *w);
+void	watch_void(struct kqueue *kq, int fd, struct watch *w);
 
 /* A knote leaves the watch (it is out of the chain): events under way become void. */
 void	watch_forget(struct kqueue *kq, int fd, struct knote *kn);

@@ -3,8 +3,8 @@
  * A thread that has made something ready rings the queue's bell without the queue's lock.  Here it is held up
  * just before, while others use the queue: whatever they do, the queue must be readable in the end
  * if there is an event, and not else, and nobody sleeps on.  Another has counted bytes without the lock, and
- * is held up just after.  What a signal's handler does may be done just before a wait.  And an unlink() has told of
- * itself, but the name takes its time to go.
+ * is held up just after.  What a signal's handler does may be done just before a wait, or after.  And an unlink() has
+ * told of itself, but the name takes its time to go.
  */
 #include "../numbers.h"
 
@@ -54,18 +54,22 @@ __wrap_syscall(long number, ...)
 	return __real_syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
 }
 
-/* What a handler would do once, if it came then. */
-static void (*handler)(void);
+/* What a handler would do once, if it came just before a wait, or just after. */
+static void (*handler)(void), (*handler_after)(void);
 
 int
 __wrap_epoll_wait(int ep, struct epoll_event *items, int n, int ms)
 {
-	void (*once)(void) = handler;
+	void (*once)(void) = handler, (*once_after)(void) = handler_after;
+	int result;
 
-	handler = NULL;
+	handler = handler_after = NULL;
 	if (once != NULL)
 		once();
-	return __real_epoll_wait(ep, items, n, ms);
+	result = __real_epoll_wait(ep, items, n, ms);
+	if (once_after != NULL)
+		once_after();
+	return result;
 }
 
 int
@@ -448,6 +452,40 @@ START_TEST(late__name_that_goes_slowly_is_told)
 }
 END_TEST
 
+static int others[2];
+
+static void
+close_one(void)
+{
+	close(fds[0]);
+}
+
+/* What epoll has said of a descriptor is void if that is closed before anybody was told, though it was told before. */
+START_TEST(late__report_of_what_is_closed_is_void)
+{
+	struct kevent events[4];
+
+	for (unsigned fflags = 0; fflags <= NOTE_NOCOUNT; fflags += NOTE_NOCOUNT) {
+		kq = queue();
+		pair(PAIR_UNIX, fds);
+		pair(PAIR_UNIX, others);
+		put(fds[1], 1);
+		put(others[1], 1);
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, fflags, 0, NULL), 0);
+		ck_assert_int_eq(change(kq, (uintptr_t)others[0], EVFILT_READ, EV_ADD, fflags, 0, NULL), 0);
+		for (int again = 0; again < 3; again++)
+			ck_assert_int_eq(kevent(kq, NULL, 0, events, 4, NULL), 2);
+		handler_after = close_one;
+		ck_assert_int_eq(kevent(kq, NULL, 0, events, 4, NULL), 1);
+		ck_assert_ptr_null(handler_after);
+		ck_assert_uint_eq(events[0].ident, (uintptr_t)others[0]);
+		close(fds[1]);
+		close_pair(others);
+		close(kq);
+	}
+}
+END_TEST
+
 HARNESS_MAIN("late",
     late__ring_of_what_was_collected_is_not_heard,
     late__ring_behind_another_is_not_heard,
@@ -461,4 +499,5 @@ HARNESS_MAIN("late",
     late__ring_of_a_nested_queue_is_counted_right,
     late__count_of_what_was_armed_again_is_void,
     late__event_in_vain_leaves_the_report,
-    late__name_that_goes_slowly_is_told)
+    late__name_that_goes_slowly_is_told,
+    late__report_of_what_is_closed_is_void)
