@@ -40,7 +40,7 @@ kevent_report(struct call *call, unsigned lane, int n)
 	int i = call->first;
 
 	for (call->first = 0; i < n; i++) {
-		if (usual) {
+		if (usual && !SOURCE_IS(call->items[i].data.u64)) {
 			struct kevent *events = call->out.el_kevent + call->out.el_count;
 			int done = report_usual(call->kq, call->items + i, n - i, events, false);
 
@@ -51,7 +51,9 @@ kevent_report(struct call *call, unsigned lane, int n)
 		if (i == n)
 			break;
 		item = call->items[i];
-		if (SOURCE_IS(item.data.u64))
+		if (SOURCE_IS_KNOTE(item.data.u64))
+			i += report_processes(call->kq, call->items + i, n - i) - 1;
+		else if (SOURCE_IS(item.data.u64))
 			call->lanes |= kqueue_report(call->kq, item.data.u64);
 		else
 			report_watch(call->kq, lane, item.data.u64, item.events, &call->out,

@@ -75,6 +75,17 @@ fdtable_role(int fd)
 	return chunk == NULL ? NULL : &chunk->fc_role[(unsigned)fd & (FDTABLE_CHUNK - 1)];
 }
 
+/* Whether something may be noted of it: its bit is set. */
+static inline bool
+fdtable_used(int fd)
+{
+	struct fdchunk *chunk = fdtable_chunk_of(fd);
+	unsigned block = (unsigned)fd % FDTABLE_CHUNK / FDTABLE_BLOCK;
+
+	return chunk != NULL &&
+	    (atomic_load_explicit(&chunk->fc_used[block / 64], memory_order_relaxed) >> block % 64 & 1) != 0;
+}
+
 /* The first number from this one on that something may have been noted of, or -1. */
 int	fdtable_next(unsigned from);
 

@@ -6,8 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /*
  * Where ours begin: above what select(2) can name if the limit allows, and not
@@ -15,8 +13,8 @@
  */
 #define HIDDEN_HIGHEST	1024
 
-static _Atomic int hidden_base;
-static _Atomic unsigned hidden_moves;	/* how many are being moved */
+_Atomic int hidden_base;
+_Atomic unsigned hidden_moves;
 
 static int
 hidden_find_base(void)
@@ -33,7 +31,7 @@ hidden_find_base(void)
 static int
 hidden_fcntl(int fd, int base)
 {
-	return (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, base);
+	return (int)syscall_direct(SYS_fcntl, fd, F_DUPFD_CLOEXEC, base, 0);
 }
 
 /* The number of a duplicate that is no one's yet, or -errno. */
@@ -49,12 +47,12 @@ hidden_number(int fd)
 	}
 	copy = hidden_fcntl(fd, base);
 	/* The limit was lowered, perhaps for a moment only; or all above is taken: any number will do. */
-	if (copy == -1 && errno == EINVAL)
+	if (copy == -EINVAL)
 		copy = hidden_fcntl(fd, hidden_find_base());
-	if (copy == -1 && (errno == EINVAL || errno == EMFILE))
+	if (copy == -EINVAL || copy == -EMFILE)
 		copy = hidden_fcntl(fd, 0);
-	if (copy == -1)
-		return -errno;
+	if (copy < 0)
+		return copy;
 	if (fdtable_get(copy) == NULL) {
 		hidden_close(copy);
 		return -ENOMEM;
@@ -86,35 +84,13 @@ hidden_move(int fd, _Atomic int *owner)
 void
 hidden_close(int fd)
 {
-	int saved = errno;
-
-	syscall(SYS_close, fd);
-	errno = saved;
+	syscall_direct(SYS_close, fd, 0, 0, 0);
 }
 
-/* Who takes the owner out of the entry may do away with the number. */
-static bool
-hidden_claim(int fd, _Atomic int *owner)
-{
-	return atomic_compare_exchange_strong(&fdtable_role(fd)->fr_owner, &owner, NULL);
-}
-
-/* If the number is being moved, that is waited for: it takes a few instructions. */
 void
 hidden_free(_Atomic int *owner)
 {
-	unsigned moves;
-	int fd;
-
-	do {
-		moves = atomic_load(&hidden_moves);
-		fd = atomic_load(owner);
-		if (fd >= 0 && hidden_claim(fd, owner)) {
-			hidden_close(fd);
-			break;
-		}
-	} while (moves > 0);
-	atomic_store(owner, -1);
+	hidden_free_here(owner);
 }
 
 void

@@ -11,6 +11,10 @@
 #ifndef KQ_HIDDEN_H
 #define KQ_HIDDEN_H
 
+#include "fdtable.h"
+#include "syscall.h"
+
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
@@ -48,6 +52,54 @@ void	hidden_close(int fd);
  * closes meanwhile must not be ended by it (kqueue_thread.locks), for that might wait for us.
  */
 int	hidden_yield(int fd);
+
+#pragma GCC visibility push(hidden)
+extern _Atomic int hidden_base;		/* where ours begin, or 0 */
+extern _Atomic unsigned hidden_moves;	/* how many are being moved */
+#pragma GCC visibility pop
+
+/* hidden_move() for an owner that nobody knows yet, in the function that calls it (syscall.h). */
+static inline __attribute__((always_inline)) int
+hidden_move_new(int fd, _Atomic int *owner)
+{
+	int base = atomic_load_explicit(&hidden_base, memory_order_relaxed);
+	int copy = base == 0 ? -1 : (int)syscall_direct(SYS_fcntl, fd, F_DUPFD_CLOEXEC, base, 0);
+
+	if (copy < 0 || !fdtable_used(copy)) {
+		if (copy >= 0)
+			syscall_direct(SYS_close, copy, 0, 0, 0);
+		return hidden_move(fd, owner);
+	}
+	atomic_store_explicit(owner, copy, memory_order_relaxed);
+	atomic_store_explicit(&fdtable_role(copy)->fr_owner, owner, memory_order_release);
+	syscall_direct(SYS_close, fd, 0, 0, 0);
+	return 0;
+}
+
+/* Who takes the owner out of the entry may do away with the number. */
+static inline bool
+hidden_claim(int fd, _Atomic int *owner)
+{
+	return atomic_compare_exchange_strong(&fdtable_role(fd)->fr_owner, &owner, NULL);
+}
+
+/* hidden_free(), likewise.  If the number is being moved, that is waited for: it takes a few instructions. */
+static inline __attribute__((always_inline)) void
+hidden_free_here(_Atomic int *owner)
+{
+	unsigned moves;
+	int fd;
+
+	do {
+		moves = atomic_load(&hidden_moves);
+		fd = atomic_load(owner);
+		if (fd >= 0 && hidden_claim(fd, owner)) {
+			syscall_direct(SYS_close, fd, 0, 0, 0);
+			break;
+		}
+	} while (moves > 0);
+	atomic_store_explicit(owner, -1, memory_order_release);
+}
 
 /* A forked child: no other thread is moving anything. */
 void	hidden_fork_child(void);

@@ -215,6 +215,16 @@ knote_enable(struct kqueue *kq, const struct filterops *fo, struct knote *kn, bo
 		fo->fo_enable(kq, kn, enabled);
 }
 
+/* It is in one of the lists. */
+__attribute__((noinline)) static void
+knote_unlist(struct kqueue *kq, struct knote *kn)
+{
+	if ((kn->kn_status & KN_QUEUED) != 0)
+		knote_unlist_ready(kq, kn);
+	else
+		knote_relist(kq, kn);
+}
+
 /* Off the lists, out of its chain; its source forgets it. */
 static void
 knote_retire(struct kqueue *kq, struct knote *kn)
@@ -225,7 +235,7 @@ knote_retire(struct kqueue *kq, struct knote *kn)
 
 	kn->kn_status |= KN_DISABLED;
 	if ((kn->kn_status & (KN_QUEUED | KN_LOOKED)) != 0)
-		knote_relist(kq, kn);
+		knote_unlist(kq, kn);
 	if (fo->fo_detach != NULL)
 		fo->fo_detach(kq, kn);
 	registry_unlink(kq, fo, kn);
@@ -425,7 +435,7 @@ knote_take_any(struct kqueue *kq, struct knote *kn, struct eventlist *out)
 static inline bool
 knote_is_usual(const struct filterops *fo, const struct knote *kn, const struct eventlist *out)
 {
-	return kn->kn_status == (KN_ACTIVE | KN_QUEUED) && fo->fo_poll == 0 && fo->fo_delivered == NULL &&
+	return kn->kn_status == (KN_ACTIVE | KN_QUEUED) && fo->fo_poll == 0 &&
 	    (kn->kn_flags & (EV_CLEAR | EV_DISPATCH | EV_VANISHED)) == EV_CLEAR && !out->el_wide &&
 	    !mode_is(MODE_BLIND);
 }
@@ -460,6 +470,8 @@ knote_take(struct kqueue *kq, uint32_t *slot, struct eventlist *out)
 	knote_unlist_ready(kq, kn);
 	kn->kn_status = 0;
 	kn->kn_fflags = 0;
+	if (fo->fo_delivered != NULL)
+		fo->fo_delivered(kq, kn, event);
 }
 
 void

@@ -117,6 +117,7 @@ enum source_kind {
 #define SOURCE_IS(u64)		(((u64) & UINT64_C(0x80000000)) != 0)
 #define SOURCE_KIND(u64)	((enum source_kind)((u64) >> 27 & 15))
 #define SOURCE_SLOT(u64)	((uint32_t)((u64) & 0x07ffffff))
+#define SOURCE_IS_KNOTE(u64)	(((u64) >> 27 & 31) == (16 | SOURCE_KNOTE))
 
 /* The queue behind a number, with a reference; NULL: EBADF. */
 struct kqueue *kqueue_enter(int fd);

@@ -35,6 +35,15 @@ kqueue_poll(int ep, struct epoll_event *items, int n)
 	return n < 0 ? 0 : n;
 }
 
+/* Processes have ended: what they did before comes first. */
+int
+report_processes(struct kqueue *kq, const struct epoll_event *items, int n)
+{
+	if (kq->kq_procconn != NULL)
+		procconn_report(kq);
+	return pidfd_report(kq, items, n);
+}
+
 unsigned
 kqueue_report(struct kqueue *kq, uint64_t tag)
 {
@@ -64,8 +73,7 @@ kqueue_report(struct kqueue *kq, uint64_t tag)
 		psi_report(kq, (enum psi_kind)SOURCE_SLOT(tag));
 		break;
 	case SOURCE_KNOTE:
-		procconn_report(kq);	/* what it did before it ended */
-		pidfd_report(kq, SOURCE_SLOT(tag), (uint32_t)(tag >> 32));
+		report_processes(kq, &(struct epoll_event){ .data.u64 = tag }, 1);
 		break;
 	case SOURCE_MOUNTS:
 		mounts_report(kq);

@@ -18,6 +18,9 @@ struct kqueue;
 void	report_watch(struct kqueue *kq, unsigned lane, uint64_t tag, uint32_t revents,
 	    struct eventlist *out, int room);
 
+/* Of n items, the first of which is a knote's own descriptor, so many were reported. */
+int	report_processes(struct kqueue *kq, const struct epoll_event *items, int n);
+
 /*
  * The same for the usual case, which takes a tenth of the instructions: the only knote of a
  * descriptor that is read or written, without EV_CLEAR, with no more to it.  Deals with the

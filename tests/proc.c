@@ -493,6 +493,68 @@ START_TEST(proc__many_processes_at_once)
 }
 END_TEST
 
+/*
+ * More ends than one are told by a call, each as it is, whatever becomes of the others: some are watched twice,
+ * some are reaped, disabled or deleted before they are told, and some nobody asked for.
+ */
+START_TEST(proc__many_ends_in_one_call)
+{
+	static struct kevent events[2 * MANY];
+	static int seen[MANY], gate[2];
+	static pid_t pids[MANY];
+	int kq = queue(), before = open_descriptors(), expected = 0, got;
+	char byte;
+
+	pair(PAIR_UNIX, gate);
+	for (int i = 0; i < MANY; i++) {
+		ck_assert_int_ne(pids[i] = fork(), -1);
+		if (pids[i] == 0) {
+			close(gate[1]);
+			_exit(read(gate[0], &byte, 1) == 0 ? i & 0xff : 1);
+		}
+		ck_assert_int_eq(proc(kq, pids[i], EV_ADD, i % 7 == 1 ? 0 : NOTE_EXIT), 0);
+		if (i % 7 == 2)
+			ck_assert_int_eq(change(kq, (uintptr_t)pids[i], EVFILT_PROC, EV_ADD | EV_UDATA_SPECIFIC,
+			    NOTE_EXIT, 0, &pids[i]), 0);
+		if (i % 7 == 3)
+			ck_assert_int_eq(proc(kq, pids[i], EV_DISABLE, 0), 0);
+	}
+	close_pair(gate);
+	for (int i = 0; i < MANY; i++) {
+		await_zombie(pids[i]);
+		if (i % 7 == 4)
+			reap(pids[i]);
+		if (i % 7 == 5)
+			ck_assert_int_eq(proc(kq, pids[i], EV_DELETE, 0), 0);
+		expected += i % 7 == 2 ? 2 : i % 7 != 1 && i % 7 != 3 && i % 7 != 5;
+	}
+	got = collect(kq, events, 2 * MANY, 0);
+	ck_assert_int_eq(got, expected);
+	for (int n = 0, i; n < got; n++) {
+		for (i = 0; i < MANY && (uintptr_t)pids[i] != events[n].ident; i++)
+			;
+		ck_assert_int_lt(i, MANY);
+		seen[i]++;
+		ck_assert_uint_eq(events[n].fflags, NOTE_EXIT);
+		if (i % 7 != 4 || events[n].data != 0)
+			ck_assert_int_eq(events[n].data, W_EXITCODE(i & 0xff, 0));
+	}
+	for (int i = 0; i < MANY; i++) {
+		ck_assert_int_eq(seen[i], i % 7 == 2 ? 2 : i % 7 == 1 || i % 7 == 3 || i % 7 == 5 ? 0 : 1);
+		if (i % 7 == 3) {
+			ck_assert_int_eq(proc(kq, pids[i], EV_ENABLE, 0), 0);
+			told_end(kq, pids[i], W_EXITCODE(i & 0xff, 0));
+		}
+		ck_assert(!there(kq, pids[i]));
+		if (i % 7 != 4)
+			reap(pids[i]);
+	}
+	no_event(kq);
+	ck_assert_int_eq(open_descriptors(), before);
+	close(kq);
+}
+END_TEST
+
 HARNESS_MAIN("proc",
     proc__exit_status_of_a_child,
     proc__signal_that_ended_a_child,
@@ -513,4 +575,5 @@ HARNESS_MAIN("proc",
     proc__child_that_nobody_waits_for,
     proc__sigchld_is_the_programs,
     proc__waiting_thread_is_told,
-    proc__many_processes_at_once)
+    proc__many_processes_at_once,
+    proc__many_ends_in_one_call)

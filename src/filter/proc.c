@@ -89,7 +89,7 @@ proc_scope(const struct knote *kn, uint32_t fflags)
 }
 
 /* Its end is asked for: so must the connector be, unless the status can be had otherwise. */
-static void
+static inline __attribute__((always_inline)) void
 proc_ask(struct kqueue *kq, struct knote *kn, uint32_t fflags)
 {
 	bool led;
@@ -97,6 +97,13 @@ proc_ask(struct kqueue *kq, struct knote *kn, uint32_t fflags)
 	if ((fflags & PROC_EXIT) != 0 && (proc_state(kn) & (PROC_ASKED | PROC_TRACKED | PROC_LATE)) == 0 &&
 	    pidfd_unseen(kn, &led) && procconn_attach(kq, (pid_t)kn->kn_ident, PROCCONN_END) == 0)
 		proc_set_state(kn, proc_state(kn) | PROC_ASKED | (led ? PROC_LED : 0));
+}
+
+static void
+proc_settle(struct kqueue *kq)
+{
+	if (kq->kq_procconn != NULL)
+		procconn_report(kq);
 }
 
 static int
@@ -112,7 +119,8 @@ proc_attach(struct kqueue *kq, struct knote *kn)
 	if (error < 0)
 		return error;
 	/* From here on nothing is missed, unless it has ended already. */
-	error = procconn_attach(kq, pid, proc_scope(kn, kn->kn_sfflags));
+	if (proc_scope(kn, kn->kn_sfflags) != 0)
+		error = procconn_attach(kq, pid, proc_scope(kn, kn->kn_sfflags));
 	if (error < 0)
 		goto pidfd;
 	proc_ask(kq, kn, kn->kn_sfflags);
@@ -153,17 +161,24 @@ proc_tell(struct kqueue *kq, struct knote *kn, uint32_t notes)
 	knote_activate(kq, kn);
 }
 
-/* The process has ended: what was the knote's may be gone after this. */
+/* It waits for nothing any more. */
 static void
-proc_end(struct kqueue *kq, struct knote *kn, uint32_t status)
+proc_ends(struct kqueue *kq, struct knote *kn, uint32_t status)
 {
-	proc_detach(kq, kn);
 	proc_set_status(kn, PROC_ENDED, status);
 	/* As on FreeBSD: nobody asked for the end, and nothing else will come. */
 	if ((kn->kn_sfflags & PROC_EXIT) == 0 && proc_pending(kn) == 0)
 		knote_remove(kq, kn);
 	else
 		knote_activate(kq, kn);
+}
+
+/* The process has ended: what was the knote's may be gone after this. */
+static void
+proc_end(struct kqueue *kq, struct knote *kn, uint32_t status)
+{
+	proc_detach(kq, kn);
+	proc_ends(kq, kn, status);
 }
 
 /* Has the timer look again, instead of the pidfd; without memory for it there is no waiting. */
@@ -206,6 +221,18 @@ proc_look(struct kqueue *kq, struct knote *kn)
 	    (status != 0 && (state & PROC_LED) != 0) || !proc_wait(kq, kn))
 		proc_end(kq, kn, status);
 	return true;
+}
+
+/* The pidfd has told of the end, and the status; if the connector has nothing to say to it, that is all. */
+static void
+proc_told(struct kqueue *kq, struct knote *kn, uint32_t status)
+{
+	if (proc_state(kn) != 0 || proc_scope(kn, kn->kn_sfflags) != 0) {
+		proc_look(kq, kn);
+		return;
+	}
+	pidfd_detach_soon(kn);
+	proc_ends(kq, kn, status);
 }
 
 /*
@@ -317,6 +344,10 @@ proc_note(struct kqueue *kq, struct knote *kn, uint32_t hint)
 {
 	if (proc_ended(kn))
 		return;
+	if ((hint & PIDFD_TOLD) != 0) {
+		proc_told(kq, kn, hint);
+		return;
+	}
 	switch (hint) {
 	case PROCCONN_FORK:
 		proc_forked(kq, kn, procconn_child(kq));
@@ -425,8 +456,9 @@ proc_enable(struct kqueue *kq, struct knote *kn, bool enabled)
 
 const struct filterops filter_proc = {
 	.fo_clear = true,
-	.fo_settle = procconn_report,
+	.fo_settle = proc_settle,
 	.fo_attach = proc_attach,
+	.fo_tells = true,	/* what is so already, the pidfd reports */
 	.fo_detach = proc_detach,
 	.fo_note = proc_note,
 	.fo_touch = proc_touch,

@@ -8,13 +8,10 @@
  * the pidfd itself once it is reaped (6.15).  To all others it is told by the
  * process connector only.
  *
- * System calls are made directly: libc's waitid() and poll() are
- * cancellation points, and the queue's lock is held here.
+ * System calls are made directly: libc's poll() is a cancellation point, as waitid() is.
  */
 #include "pidfd.h"
 
-#include "../hidden.h"
-#include "../kqueue.h"
 #include "procfs.h"
 
 #include <errno.h>
@@ -31,9 +28,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* P_PIDFD, an enumerator: #ifdef would not find it. */
-#define PIDFD_WAIT	3
-
 /* linux/pidfd.h of 6.13: the first form of the structure. */
 struct pidfd_info_v0 {
 	uint64_t	mask;
@@ -44,40 +38,22 @@ struct pidfd_info_v0 {
 #define PIDFD_INFO	_IOWR(0xff, 11, struct pidfd_info_v0)
 #define PIDFD_INFO_EXIT	UINT64_C(8)
 
-static _Atomic uint32_t pidfd_generation;
+/* So many are told of at once. */
+#define PIDFD_BATCH	64
+
+_Atomic uint32_t pidfd_generation;
 
 int
-pidfd_attach(struct knote *kn, pid_t pid)
+pidfd_refused(int error)
 {
-	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	int error = 0;
-
-	atomic_init(&kn->kn_fd, -1);
-	if (fd >= 0)
-		error = hidden_move(fd, &kn->kn_fd);
-	else if (errno == EINVAL || errno == ENOENT)
-		error = -ESRCH;		/* a thread, but not a process's first */
-	else if (errno == ENOSYS || errno == EPERM || errno == ENODEV)
-		error = -ENOTSUP;
-	else
-		error = -errno;
-	kn->kn_sdata = atomic_fetch_add_explicit(&pidfd_generation, 1, memory_order_relaxed);
-	return error;
-}
-
-void
-pidfd_detach(struct knote *kn)
-{
-	hidden_free(&kn->kn_fd);
-}
-
-int
-pidfd_watch(struct kqueue *kq, const struct knote *kn)
-{
-	int error = kqueue_source_add(kq, kn->kn_fd, EPOLLIN | EPOLLONESHOT,
-	    SOURCE_TAG(SOURCE_KNOTE, kn->kn_slot) | (uint64_t)kn->kn_sdata << 32);
-
-	return error == -EEXIST ? 0 : error;
+	switch (error) {
+	case -EINVAL: case -ENOENT:
+		return -ESRCH;		/* a thread, but not a process's first */
+	case -ENOSYS: case -EPERM: case -ENODEV:
+		return -ENOTSUP;
+	default:
+		return error;
+	}
 }
 
 void
@@ -146,17 +122,12 @@ pidfd_veiled(int fd, bool *led)
 }
 
 bool
-pidfd_unseen(const struct knote *kn, bool *led)
+pidfd_stranger_unseen(const struct knote *kn, bool *led)
 {
-	siginfo_t info;
 	size_t size;
 	void *list;
 	int status;
 
-	/* A child costs one call, a process of the same user two: who may trace it is told. */
-	if (syscall(SYS_waitid, PIDFD_WAIT, kn->kn_fd, &info, WEXITED | WNOHANG | WNOWAIT | __WALL,
-	    NULL) == 0 || errno != ECHILD)
-		return false;
 	if (syscall(SYS_get_robust_list, (pid_t)kn->kn_ident, &list, &size) == 0)
 		return false;
 	return pidfd_veiled(kn->kn_fd, led) && !pidfd_exited(kn, &status);
@@ -174,16 +145,16 @@ pidfd_reaped_status(int fd, int *status)
 	return true;
 }
 
-static int
-status_of(const siginfo_t *info)
+static inline uint32_t
+pidfd_status(const siginfo_t *info)
 {
 	switch (info->si_code) {
 	case CLD_EXITED:
-		return (info->si_status & 0xff) << 8;
+		return (uint32_t)(info->si_status & 0xff) << 8;
 	case CLD_DUMPED:
-		return info->si_status | 0x80;
+		return (uint32_t)info->si_status | 0x80;
 	default:
-		return info->si_status;
+		return (uint32_t)info->si_status;
 	}
 }
 
@@ -229,12 +200,11 @@ bool
 pidfd_ended(int fd, int *status)
 {
 	struct pollfd poll = { .fd = fd, .events = POLLIN };
-	siginfo_t info = { .si_pid = 0 };
+	siginfo_t info;
 	long n;
 
-	if (syscall(SYS_waitid, PIDFD_WAIT, fd, &info,
-	    WEXITED | WNOHANG | WNOWAIT | __WALL, NULL) == 0 && info.si_pid != 0) {
-		*status = status_of(&info);
+	if (pidfd_wait(fd, &info) == 0 && info.si_pid != 0) {
+		*status = (int)pidfd_status(&info);
 		return true;
 	}
 	/* Not our child; or it is, but its tracer has not let go of it. */
@@ -251,11 +221,53 @@ pidfd_ended(int fd, int *status)
 	return true;
 }
 
-void
-pidfd_report(struct kqueue *kq, uint32_t slot, uint32_t generation)
+/* The knote that an item is of, or was: then its generation is another. */
+static inline struct knote *
+pidfd_knote(struct kqueue *kq, uint64_t tag, uint32_t generation)
 {
-	struct knote *kn = knote_at(&kq->kq_pool, slot);
+	struct knote *kn = knote_at(&kq->kq_pool, SOURCE_SLOT(tag));
 
-	if (kn->kn_filter == -EVFILT_PROC && (uint32_t)kn->kn_sdata == generation)
-		knote_note(kq, kn, 0);
+	return kn->kn_filter == -EVFILT_PROC && (uint32_t)kn->kn_sdata == generation ? kn : NULL;
+}
+
+/* Their hints; of how many.  Nothing is returned from between these calls, see syscall.h. */
+static inline int
+pidfd_ask(struct kqueue *kq, const struct epoll_event *items, int n, uint32_t hints[])
+{
+	siginfo_t info;
+	struct knote *kn;
+	int i, fd;
+
+	for (i = 0; i < n && SOURCE_IS_KNOTE(items[i].data.u64); i++) {
+		hints[i] = 0;
+		kn = pidfd_knote(kq, items[i].data.u64, (uint32_t)(items[i].data.u64 >> 32));
+		if (kn == NULL)
+			continue;
+		fd = kn->kn_fd;
+		/* The program may take that number meanwhile. */
+		if (pidfd_wait(fd, &info) == 0 && info.si_pid != 0 && fd == kn->kn_fd)
+			hints[i] = PIDFD_TOLD | (pidfd_status(&info) & (PIDFD_TOLD - 1));
+	}
+	return i;
+}
+
+/* Aligned, for where in a cache line its loops are makes a twentieth: that shall not be what is before it. */
+__attribute__((aligned(64))) int
+pidfd_report(struct kqueue *kq, const struct epoll_event *items, int n)
+{
+	uint32_t hints[PIDFD_BATCH];
+	struct knote *kn;
+
+	n = pidfd_ask(kq, items, n < PIDFD_BATCH ? n : PIDFD_BATCH, hints);
+	for (int i = 0; i < n; i++) {
+		kn = pidfd_knote(kq, items[i].data.u64, (uint32_t)(items[i].data.u64 >> 32));
+		if (kn != NULL)
+			knote_note(kq, kn, hints[i]);
+	}
+	for (int i = 0; i < n; i++) {
+		kn = pidfd_knote(kq, items[i].data.u64, PIDFD_ENDING);
+		if (kn != NULL)
+			pidfd_detach(kn);
+	}
+	return n;
 }
