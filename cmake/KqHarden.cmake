@@ -5,7 +5,7 @@
 include(CheckCCompilerFlag)
 
 function(kq_harden target)
-	if(NOT KQ_HARDEN)
+	if(NOT KQ_HARDEN OR KQ_SANITIZE)
 		return()
 	endif()
 	foreach(flag -fstack-protector-strong -fstack-clash-protection -fcf-protection
@@ -18,5 +18,5 @@ function(kq_harden target)
 		endif()
 	endforeach()
 	target_compile_options(${target} PRIVATE
-		"$<$<NOT:$<CONFIG:Debug>>:-U_FORTIFY_SOURCE;-D_FORTIFY_SOURCE=3>")
+		"$<$<CONFIG:Release,RelWithDebInfo,MinSizeRel>:-U_FORTIFY_SOURCE;-D_FORTIFY_SOURCE=3>")
 endfunction()

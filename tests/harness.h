@@ -17,6 +17,12 @@
 #include <stdint.h>
 #include <sys/event.h>
 
+#ifdef __GLIBC__
+#define GLIBC_SINCE(major, minor)	__GLIBC_PREREQ(major, minor)
+#else
+#define GLIBC_SINCE(major, minor)	0
+#endif
+
 /* Seconds a test may take: more than any needs on a loaded machine under a sanitizer. */
 #define HARNESS_TIMEOUT 60
 

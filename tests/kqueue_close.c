@@ -326,7 +326,7 @@ START_TEST(kqueue_close__is_a_cancellation_point)
 }
 END_TEST
 
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+#if GLIBC_SINCE(2, 34)
 START_TEST(kqueue_close__closefrom_removes_registrations)
 {
 	enum { FROM = 1000 };	/* above what the test may have inherited, below the library's own */
@@ -652,7 +652,7 @@ HARNESS_MAIN("kqueue_close", LINUX_TESTS
     kqueue_close__kind_of_descriptor_may_change,
     kqueue_close__every_way_to_close_removes_registrations,
     kqueue_close__is_a_cancellation_point,
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+#if GLIBC_SINCE(2, 34)
     kqueue_close__closefrom_removes_registrations,
 #endif
     kqueue_close__pclose_removes_registrations,

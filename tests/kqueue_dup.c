@@ -40,7 +40,7 @@ static void close_fclose(int fd) { ck_assert_int_eq(fclose(fdopen(fd, "r")), 0);
 #ifdef CLOSE_RANGE_UNSHARE
 static void close_ranged(int fd) { ck_assert_int_eq(close_range((unsigned int)fd, (unsigned int)fd, 0), 0); }
 #endif
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+#if GLIBC_SINCE(2, 34)
 /* Above what the test may have inherited. */
 static void close_from(int fd) { dup2(fd, 1000); close(fd); closefrom(1000); }
 #endif
@@ -51,7 +51,7 @@ static const struct { const char *name; void (*close)(int); } closes[] = {
 #ifdef CLOSE_RANGE_UNSHARE
 	{ "close_range", close_ranged },
 #endif
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+#if GLIBC_SINCE(2, 34)
 	{ "closefrom", close_from },
 #endif
 };

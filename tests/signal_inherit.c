@@ -103,7 +103,7 @@ output_is_right(pid_t pid)
 }
 
 #ifdef __GLIBC__
-#if __GLIBC_PREREQ(2, 34)
+#if GLIBC_SINCE(2, 34)
 #define EXEC_WAYS 9		/* it has execveat() */
 #endif
 #endif

@@ -46,9 +46,9 @@ struct vnode {
 	struct mounts_mark v_mount;	/* on the mount, if that counts */
 };
 
-/* After waiting so long, in nanoseconds, an event stays unexplained; and what the count explains, explained. */
+/* Nanoseconds: after so long a wait a name stays, and who made the count fall was another's. */
 #define VNODE_LAST_DOUBT	4096000000
-#define VNODE_LAST_LOOK		64000000
+#define VNODE_LAST_FALL		64000000
 
 /* Events by what they are about. */
 #define VNODE_CONTENT	IN_MODIFY
@@ -307,18 +307,18 @@ vnode_lost_name(struct knote *kn, struct stat *now)
 }
 
 /*
- * unlink() tells that the count fell before the name is gone.  If a link came
- * meanwhile, neither shows: an event that nothing explains is looked into again,
- * for eight seconds, since who calls unlink() may have to wait for a processor just
- * then.  One that the count explains is, too, but for a tenth of a second: after that it was
+ * unlink() tells that the count fell before the name is gone.  If a link came meanwhile, neither
+ * shows, and whatever else was done since may be all that does: inotify makes one event of several.
+ * So the name is looked at again, for eight seconds, since who calls unlink() may have to wait for a
+ * processor just then.  If the count fell it is for a tenth of a second only: after that it was
  * another name that went, and the own one's end will be news.
  */
 static void
-vnode_look_again(struct kqueue *kq, struct knote *kn, bool unexplained)
+vnode_look_again(struct kqueue *kq, struct knote *kn)
 {
-	bool doubt = unexplained && (kn->kn_sfflags & (NOTE_DELETE | NOTE_LINK)) != 0;
 	struct vnode *v = kn->kn_hook;
-	int64_t last = v->v_fell ? VNODE_LAST_LOOK : VNODE_LAST_DOUBT;
+	bool doubt = (kn->kn_sfflags & (NOTE_DELETE | NOTE_LINK)) != 0 && !S_ISDIR(v->v_mode);
+	int64_t last = v->v_fell ? VNODE_LAST_FALL : VNODE_LAST_DOUBT;
 
 	v->v_again = false;
 	if ((doubt || v->v_fell) && !v->v_unnamed && kn->kn_data < last) {
@@ -374,7 +374,7 @@ vnode_note_any(struct kqueue *kq, struct knote *kn, uint32_t hint)
 	struct vnode *v = kn->kn_hook;
 	struct stat now;
 	uint32_t asked, notes;
-	bool unnamed = false, unexplained;
+	bool unnamed = false, news = hint != 0, fell = v->v_fell;
 
 	/* vnode_look_again(): what is to be told of is not to be found first, and told again. */
 	if (hint == 0) {
@@ -397,11 +397,13 @@ vnode_note_any(struct kqueue *kq, struct knote *kn, uint32_t hint)
 		hint |= vnode_lost(v, &now);
 	notes = vnode_notes(v, &now, hint, unnamed);
 	asked = vnode_asked(kn->kn_sfflags, notes);
-	unexplained = (notes & (NOTE_DELETE | NOTE_LINK)) == 0 && !S_ISDIR(now.st_mode) &&
-	    !vnode_mode_changed(v, &now) && !vnode_differ(&now.st_mtim, &v->v_mtime);
 	vnode_keep(v, &now, hint);
-	if ((hint & VNODE_LINKS) != 0)
-		vnode_look_again(kq, kn, unexplained);
+	if ((hint & VNODE_LINKS) != 0) {
+		/* How long what came before was looked into is nothing to this. */
+		if (v->v_fell ? !fell : news)
+			retry_rest(kq, kn);
+		vnode_look_again(kq, kn);
+	}
 	if (asked != 0) {
 		kn->kn_fflags |= asked;
 		knote_activate(kq, kn);

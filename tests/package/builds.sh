@@ -21,7 +21,7 @@ build() {
 	name=$1
 	shift
 	cmake -S . -B "$work/$name" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DKQ_WERROR=ON -DKQ_EXAMPLES=OFF \
-	    -DKQ_HARDEN=ON "$@" && cmake --build "$work/$name" --parallel "$jobs"
+	    "$@" && cmake --build "$work/$name" --parallel "$jobs"
 }
 
 # run_tests NAME ARGUMENT...: of that build, as ctest(1) is told.
@@ -32,8 +32,9 @@ run_tests() {
 	    ctest --test-dir "$work/$name" -N "$@" | grep -q 'Test *#'
 }
 
-# 32-bit glibc, with its older types and with its newer ones.  Python is not a 32-bit program here, and timer_clock
-# stands in for calls that have other names with the newer types; AIO sees no aio_suspend() there (kq(7)).
+# 32-bit glibc, with its older types and with its newer ones.  Python is not a 32-bit program here, nor is what the
+# model prints made one, and a filter does not see what socketcall(2) is asked for.  Of the newer types timer_clock
+# stands for calls that have other names with them; AIO sees no aio_suspend() there (kq(7)).
 build_32() {
 	kernel=/usr/include/$(cc -print-multiarch)
 	if ! echo '#include <errno.h>
@@ -42,7 +43,7 @@ build_32() {
 		return
 	fi
 	check "32-bit" build m32 -DKQ_TESTS=ON -DKQ_CHECK_STANDIN=ON -DCMAKE_C_FLAGS="-m32 -idirafter $kernel"
-	check "32-bit, tests" run_tests m32 -E 'dlopen-ctypes|stress'
+	check "32-bit, tests" run_tests m32 -E 'dlopen-ctypes|model-paste|no-connector|stress'
 	check "32-bit, _TIME_BITS=64" build time64 -DKQ_TESTS=ON -DKQ_CHECK_STANDIN=ON -DKQ_STATIC=OFF \
 	    -DCMAKE_C_FLAGS="-m32 -idirafter $kernel -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64"
 	check "32-bit, _TIME_BITS=64, tests" run_tests time64 \
@@ -65,8 +66,8 @@ build_arm64() {
 
 # musl: the tests that ask for nothing of glibc's.
 build_musl() {
-	groups="empty except flags flags_mixed fs kevent kevent64 kevent_errors kevent_turns kevent_wait kqueue kqueue_poll
-	    libkqueue lowat netdev read read_file read_socket signal signal_wait socket_error vnode_dir vnode_kinds vnode_life"
+	groups="empty except flags flags_mixed fs kevent kevent64 kevent_errors kevent_turns kevent_wait kqueue kqueue_nest
+	    kqueue_poll libkqueue lowat netdev read read_file read_socket signal signal_wait socket_error vnode_dir vnode_kinds vnode_life"
 	mkdir -p "$work/musl-headers"
 	for directory in linux asm-generic; do
 		ln -sfn "/usr/include/$directory" "$work/musl-headers/$directory"
@@ -116,7 +117,7 @@ same_bytes() {
 		rm -rf "${work:?}/$place"
 		mkdir -p "$work/$place"
 		cp -R CMakeLists.txt cmake include man src examples "$work/$place"
-		(cd "$work/$place" && cmake -B made -DCMAKE_BUILD_TYPE=RelWithDebInfo -DKQ_HARDEN=ON -DKQ_TESTS=OFF \
+		(cd "$work/$place" && cmake -B made -DCMAKE_BUILD_TYPE=RelWithDebInfo -DKQ_TESTS=OFF \
 		    -DKQ_EXAMPLES=OFF && cmake --build made --parallel "$jobs") || return
 	done
 	for file in libkq.so.1 libkq.a libkq_before.a; do
