@@ -285,8 +285,11 @@ kevent_ends(struct kqueue *kq, bool last, int n)
 {
 	int saved = errno;
 
-	if (last)
+	/* The queue ends within the call; what a handler left to be ended is looked for after it. */
+	if (last) {
 		kqueue_dropped(kq);
+		kqueue_thread.calls--;
+	}
 	kqueue_end_unended();
 	errno = saved;
 	return n;
@@ -298,8 +301,10 @@ kevent_leave(struct kqueue *kq, int n)
 {
 	bool last = kqueue_let_go(kq);
 
+	if (last)
+		return kevent_ends(kq, true, n);
 	kqueue_thread.calls--;
-	return last || atomic_load_explicit(&pool_unended, memory_order_relaxed) ? kevent_ends(kq, last, n) : n;
+	return atomic_load_explicit(&pool_unended, memory_order_relaxed) ? kevent_ends(kq, false, n) : n;
 }
 
 /*
@@ -496,12 +501,10 @@ kevent_alone(int fd, struct kevent *events, int room, struct epoll_event *items,
 	}
 	lock_drop_alone(&kq->kq_lock);
 	last = kqueue_let_go_alone(kq);
-	kqueue_thread.calls--;
 	if (last)
 		return kevent_ends(kq, true, n);
-	if (atomic_load_explicit(&pool_unended, memory_order_relaxed))
-		return kevent_ends(kq, false, n);
-	return n;
+	kqueue_thread.calls--;
+	return atomic_load_explicit(&pool_unended, memory_order_relaxed) ? kevent_ends(kq, false, n) : n;
 }
 
 /* With room for one event, the report goes to its end: no array of our own, no guard of the stack. */
