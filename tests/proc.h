@@ -10,6 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifndef W_EXITCODE	/* musl has none */
+#define W_EXITCODE(status, signal)	((status) << 8 | (signal))
+#endif
+
 static inline int
 proc(int kq, intmax_t pid, unsigned int flags, unsigned int fflags)
 {

@@ -33,8 +33,8 @@ run_tests() {
 }
 
 # 32-bit glibc, with its older types and with its newer ones.  Python is not a 32-bit program here, nor is what the
-# model prints made one, and a filter does not see what socketcall(2) is asked for.  Of the newer types timer_clock
-# stands for calls that have other names with them; AIO sees no aio_suspend() there (kq(7)).
+# model prints made one, and a filter does not see what socketcall(2) is asked for.  timer_clock and timer_soon stand in
+# for calls that have other names with the newer types; AIO sees no aio_suspend() there (kq(7)).
 build_32() {
 	kernel=/usr/include/$(cc -print-multiarch)
 	if ! echo '#include <errno.h>
@@ -66,8 +66,10 @@ build_arm64() {
 
 # musl: the tests that ask for nothing of glibc's.
 build_musl() {
-	groups="empty except flags flags_mixed fs kevent kevent64 kevent_errors kevent_turns kevent_wait kqueue kqueue_nest
-	    kqueue_poll libkqueue lowat netdev read read_file read_socket signal signal_wait socket_error vnode_dir vnode_kinds vnode_life"
+	groups="aio aio_life empty except flags flags_mixed flags_threads fs kevent kevent64 kevent_errors kevent_nocount
+	    kevent_turns kevent_usual kevent_wait kqueue kqueue_close kqueue_fork kqueue_nest kqueue_poll libkqueue lowat
+	    netdev proc proc_fork procdesc read read_file read_socket signal signal_wait socket_error timer timer_soon
+	    udata user vnode vnode_dir vnode_kinds vnode_life write"
 	mkdir -p "$work/musl-headers"
 	for directory in linux asm-generic; do
 		ln -sfn "/usr/include/$directory" "$work/musl-headers/$directory"
