@@ -37,7 +37,7 @@ kevent_report(struct call *call, unsigned lane, int n)
 	bool usual = lane == 0 && !call->out.el_wide && !call->kq->kq_suspect &&
 	    !mode_is(MODE_BLIND);
 	struct epoll_event item;
-	int i = call->first;
+	int i = call->first, before, room;
 
 	for (call->first = 0; i < n; i++) {
 		if (usual && !SOURCE_IS(call->items[i].data.u64)) {
@@ -51,13 +51,17 @@ kevent_report(struct call *call, unsigned lane, int n)
 		if (i == n)
 			break;
 		item = call->items[i];
-		if (SOURCE_IS_KNOTE(item.data.u64))
+		if (SOURCE_IS_KNOTE(item.data.u64)) {
 			i += report_processes(call->kq, call->items + i, n - i) - 1;
-		else if (SOURCE_IS(item.data.u64))
+		} else if (SOURCE_IS(item.data.u64)) {
 			call->lanes |= kqueue_report(call->kq, item.data.u64);
-		else
-			report_watch(call->kq, lane, item.data.u64, item.events, &call->out,
-			    kevent_left(call) - (n - 1 - i));
+		} else {
+			before = call->out.el_count;
+			room = kevent_left(call) - (n - 1 - i);
+			report_watch(call->kq, lane, item.data.u64, item.events, &call->out, room);
+			/* There may be more to it, and those behind may not need what is left for them. */
+			call->more |= call->out.el_count - before >= room;
+		}
 	}
 }
 

@@ -98,7 +98,7 @@ hidden_free_here(_Atomic int *owner)
 			break;
 		}
 	} while (moves > 0);
-	atomic_store_explicit(owner, -1, memory_order_release);
+	atomic_store(owner, -1);
 }
 
 /* A forked child: no other thread is moving anything. */

@@ -607,7 +607,32 @@ START_TEST(kevent_turns__a_queue_that_is_counted_comes_once_in_a_call)
 }
 END_TEST
 
+/* The bell is a report, too, which room was left for, and which needs none. */
+START_TEST(kevent_turns__what_fits_beside_a_bell_comes_at_once)
+{
+	struct kevent events[6];
+	int kq = queue(), fds[2][2];
+
+	for (int i = 0; i < 2; i++) {
+		pair(PAIR_UNIX, fds[i]);
+		pass(fds[i][1], fds[i][0], 1);
+		add(kq, (uintptr_t)fds[i][0], EVFILT_READ, 0);
+		add(kq, (uintptr_t)fds[i][0], EVFILT_WRITE, 0);
+	}
+	for (uintptr_t ident = 1; ident <= 2; ident++) {
+		add(kq, ident, EVFILT_USER, 0);
+		trigger(kq, ident);
+	}
+	for (int i = 0; i < 10; i++)
+		ck_assert_int_eq(collect(kq, events, 6, 0), 6);
+	for (int i = 0; i < 2; i++)
+		close_pair(fds[i]);
+	close(kq);
+}
+END_TEST
+
 HARNESS_MAIN("kevent_turns",
+    kevent_turns__what_fits_beside_a_bell_comes_at_once,
     kevent_turns__no_room_is_kept_in_vain,
     kevent_turns__a_date_leaves_room_for_a_descriptor,
     kevent_turns__a_file_that_was_read_leaves_room_for_others,
