@@ -178,7 +178,8 @@ def summary(title, limit, ours, theirs, peer, unit):
 def verdict(line):
     if line["limit"] is None:
         return ""
-    return "yes" if line["ratio"] <= line["limit"] else "**no**"
+    # As it is shown: it is not known more exactly.
+    return "yes" if round(line["ratio"], 2) <= line["limit"] else "**no**"
 
 
 def show(line):
