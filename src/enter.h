@@ -50,11 +50,17 @@ kqueue_let_go(struct kqueue *kq)
  * reference is for a handler that closes the queue: one instruction is whole to that, locked or not.
  */
 #if defined(SYSCALL_BARE) && defined(__x86_64__)
+#define ENTER_COUNT_UP(refs)	__asm__ volatile("addl $1, %0" : "+m"(refs) : : "memory", "cc")
+#define ENTER_COUNT_DOWN(refs, last)	__asm__ volatile("subl $1, %0" : "+m"(refs), "=@ccz"(last) : : "memory")
+#else
+#define ENTER_COUNT_UP(refs)	atomic_fetch_add(&(refs), 1)
+#define ENTER_COUNT_DOWN(refs, last)	((last) = atomic_fetch_sub(&(refs), 1) == 1)
+#endif
 
 static inline void
 kqueue_hold_alone(struct kqueue *kq)
 {
-	__asm__ volatile("addl $1, %0" : "+m"(kq->kq_refs) : : "memory", "cc");
+	ENTER_COUNT_UP(kq->kq_refs);
 }
 
 /* Whether that was the last reference. */
@@ -63,24 +69,8 @@ kqueue_let_go_alone(struct kqueue *kq)
 {
 	bool last;
 
-	__asm__ volatile("subl $1, %0" : "+m"(kq->kq_refs), "=@ccz"(last) : : "memory");
+	ENTER_COUNT_DOWN(kq->kq_refs, last);
 	return last;
 }
-
-#else
-
-static inline void
-kqueue_hold_alone(struct kqueue *kq)
-{
-	atomic_fetch_add(&kq->kq_refs, 1);
-}
-
-static inline bool
-kqueue_let_go_alone(struct kqueue *kq)
-{
-	return atomic_fetch_sub(&kq->kq_refs, 1) == 1;
-}
-
-#endif
 
 #endif
