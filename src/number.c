@@ -273,14 +273,12 @@ kqueue_list_closed(struct kqueue *kq, int fd, struct fdentry *entry, bool alone)
 static void
 kqueue_tell_closed(struct kqueue *kq, int fd, struct fdentry *entry, bool alone, bool vanish)
 {
-	int nested;
-
 	if (!kqueue_is_open(kq))
 		return;
-	hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, fd, NULL);
+	hidden_epoll_ctl_in(&kq->kq_ep, EPOLL_CTL_DEL, fd, NULL);
 	for (unsigned lane = 1; lane < WATCH_LANES; lane++)
-		if ((nested = kq->kq_nested[lane - 1]) >= 0)
-			hidden_epoll_ctl(nested, EPOLL_CTL_DEL, fd, NULL);
+		if (kq->kq_nested[lane - 1] >= 0)
+			hidden_epoll_ctl_in(&kq->kq_nested[lane - 1], EPOLL_CTL_DEL, fd, NULL);
 	kqueue_list_closed(kq, fd, entry, alone);
 	if (vanish)
 		bell_set(kq, EPOLLIN);	/* kq_bell does not know: kqueue_report() finds out */
