@@ -49,7 +49,7 @@ KQ_WRAPPER int
 close(int fd)
 {
 	if (fdtable_noted(fd)) {
-		if (fdtable_hidden(fd)) {
+		if (kqueue_hides(fd)) {
 			errno = EBADF;
 			return -1;
 		}
@@ -108,7 +108,7 @@ close_range(unsigned first, unsigned last, int flags)
 	if (!close_range_works())
 		return -1;
 	for (int fd = fdtable_next(first); fd >= 0 && (unsigned)fd <= last; fd = fdtable_next((unsigned)fd + 1)) {
-		if (!fdtable_hidden(fd)) {
+		if (!kqueue_hides(fd)) {
 			if (books)
 				kqueue_descriptor_closes(fd);
 		} else {
@@ -177,11 +177,11 @@ shutdown(int fd, int how)
 	uint32_t before = FDTABLE_SHUT;
 	int result;
 
-	if (fdtable_hidden(fd)) {
+	if (kqueue_hides(fd)) {
 		errno = EBADF;
 		return -1;
 	}
-	if (how == SHUT_WR || how == SHUT_RDWR)
+	if ((how == SHUT_WR || how == SHUT_RDWR) && !kqueue_in_vfork_child())
 		entry = shutdown_entry(fd);
 	if (entry != NULL)
 		before = atomic_fetch_or_explicit(&entry->fe_state, FDTABLE_SHUT, memory_order_relaxed);

@@ -69,7 +69,7 @@ static int
 dup_begin(int from, struct kqueue **kq)
 {
 	*kq = NULL;
-	if (fdtable_hidden(from)) {
+	if (kqueue_hides(from)) {
 		errno = EBADF;
 		return -1;
 	}
