@@ -422,6 +422,31 @@ START_TEST(kqueue_child__fork_in_a_handler_that_makes_a_queue)
 }
 END_TEST
 
+/* Whether the kernel says so of this process and itself. */
+static bool
+tells_of_sharing(void)
+{
+	return syscall(SYS_kcmp, getpid(), getpid(), 2, 0, 0) == 0;
+}
+
+/* What it would close of its parent's is not a copy. */
+START_TEST(kqueue_child__that_shares_its_parents_descriptors)
+{
+	pid_t pid;
+
+	if (THREAD_SANITIZER || !tells_of_sharing())
+		return;
+	begin();
+	if ((pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL)) == 0) {
+		struct kevent event;
+
+		_exit(kevent(kq, NULL, 0, &event, 1, &(struct timespec){ 0 }) == -1 && errno == EBADF ? 0 : 1);
+	}
+	child_succeeds(pid);
+	end();
+}
+END_TEST
+
 /* vfork() and its relatives.  Some systems advise against vfork(); what it does is tested here. */
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
@@ -530,6 +555,7 @@ HARNESS_MAIN("kqueue_child",
     kqueue_child__of_the_system_call_while_threads_use_the_queue,
     kqueue_child__signal_in_it_is_not_the_parents,
     kqueue_child__grandchild,
+    kqueue_child__that_shares_its_parents_descriptors,
     kqueue_child__fork_in_a_handler,
     kqueue_child__fork_in_a_handler_that_interrupts_a_close,
     kqueue_child__fork_in_a_handler_that_makes_a_queue,
