@@ -67,7 +67,7 @@ pidfd_watch_again(struct kqueue *kq, const struct knote *kn, int ep, int error, 
 void
 pidfd_unwatch(struct kqueue *kq, const struct knote *kn)
 {
-	hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, kn->kn_fd, NULL);
+	hidden_epoll_ctl_in(&kq->kq_ep, EPOLL_CTL_DEL, kn->kn_fd, NULL);
 }
 
 /*

@@ -189,6 +189,34 @@ START_TEST(taken__while_something_is_closed)
 }
 END_TEST
 
+static void
+ignore(int signo)
+{
+	(void)signo;
+}
+
+/* The handler rings, and another signal rings again. */
+START_TEST(taken__while_a_signal_arrives)
+{
+	struct sigaction sa = { .sa_handler = ignore };
+	int kq = queue();
+
+	ck_assert_int_ge(file = open("/dev/null", O_RDWR), 0);
+	ck_assert_int_eq(sigaction(SIGUSR1, &sa, NULL), 0);
+	ck_assert_int_eq(change(kq, SIGUSR1, EVFILT_SIGNAL, EV_ADD, 0, 0, NULL), 0);
+	meanwhile = take;
+	for (int i = 0; i < 2; i++) {
+		which = i == 0;
+		ck_assert_int_eq(raise(SIGUSR1), 0);
+		ck_assert_int_eq(which, 0);
+		ck_assert_int_eq(event_of(kq, SIGUSR1, EVFILT_SIGNAL).data, 1);
+	}
+	close(kq);
+	close(taken);
+	close(file);
+}
+END_TEST
+
 static int going;
 static pthread_t closer;
 
@@ -238,4 +266,5 @@ HARNESS_MAIN("taken",
     taken__by_a_file_while_something_is_registered,
     taken__by_an_epoll_that_gets_nothing,
     taken__while_something_is_closed,
+    taken__while_a_signal_arrives,
     taken__when_the_library_has_just_let_go_of_it)
