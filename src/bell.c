@@ -45,7 +45,7 @@ bell_follow(struct kqueue *kq, int old)
 	atomic_store(&kq->kq_bell_moved, true);
 	kqueue_fall_behind(kq);
 	kqueue_source_add(kq, kqueue_eventfd(), EPOLLIN, bell_tag(kq));
-	hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, old, NULL);
+	hidden_epoll_ctl_in(&kq->kq_ep, EPOLL_CTL_DEL, old, NULL);
 	errno = saved;
 }
 

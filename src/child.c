@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 _Atomic(_Atomic uint32_t *) pool_page;
@@ -56,6 +57,21 @@ kqueue_set_fork_cleanup(bool on)
 	return atomic_exchange(&fork_cleanup, on);
 }
 
+/* KCMP_FILES of <linux/kcmp.h>. */
+#define SAME_FILES	2
+
+/*
+ * A child of clone() may have the very descriptors of its parent, CLONE_FILES: then there are no copies.
+ * If the kernel does not say, there are.
+ */
+static bool
+kqueue_shares_descriptors(void)
+{
+	pid_t parent = atomic_load(&pool_process);
+
+	return parent != 0 && syscall(SYS_kcmp, getpid(), parent, SAME_FILES, 0, 0) == 0;
+}
+
 /*
  * The child closes its copies of what was the queues', if it cleans up.  ADD
  * shows whether a number is still a queue's without touching the epoll, which
@@ -65,7 +81,7 @@ static void
 kqueue_close_inherited(void)
 {
 	struct epoll_event item = { .events = 0 };
-	bool cleanup = atomic_load(&fork_cleanup);
+	bool cleanup = atomic_load(&fork_cleanup) && !kqueue_shares_descriptors();
 	int bell = atomic_load(&pool_eventfd);
 
 	for (int fd = fdtable_next(0); fd >= 0; fd = fdtable_next((unsigned)fd + 1)) {

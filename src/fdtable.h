@@ -34,7 +34,8 @@ struct fdrole {
 /* fe_state */
 #define FDTABLE_SHUT	1u	/* shutdown(2) ended its sending */
 #define FDTABLE_VANISH	2u	/* a registration on it has EV_VANISHED */
-#define FDTABLE_EPOCH	4u	/* it was closed once; the rest of the word counts that */
+#define FDTABLE_SOCKET	0x3fcu	/* what is left of the inode of the socket that was shut down */
+#define FDTABLE_EPOCH	0x400u	/* it was closed once; the rest of the word counts that */
 
 #define FDTABLE_CHUNK_SHIFT 14
 #define FDTABLE_CHUNK	(1u << FDTABLE_CHUNK_SHIFT)
@@ -169,6 +170,13 @@ fdtable_epoch(int fd)
 	    atomic_load_explicit(&entry->fe_state, memory_order_relaxed) / FDTABLE_EPOCH;
 }
 
+/* What fe_state has room for: of one socket and the next it is not the same. */
+static inline uint32_t
+fdtable_socket(int64_t inode)
+{
+	return (uint32_t)((uint64_t)inode * UINT64_C(0x9e3779b97f4a7c15) >> 56) << 2;
+}
+
 /* Whether this side of the socket fd was seen to shut down its sending. */
 static inline bool
 fdtable_shut(int fd)
@@ -177,6 +185,17 @@ fdtable_shut(int fd)
 
 	return entry != NULL &&
 	    (atomic_load_explicit(&entry->fe_state, memory_order_relaxed) & FDTABLE_SHUT) != 0;
+}
+
+/* The number's socket has this inode: if another was shut down there, that was closed unseen. */
+static inline void
+fdtable_is_socket(int fd, int64_t inode)
+{
+	struct fdentry *entry = fdtable_find(fd);
+	uint32_t state = atomic_load_explicit(&entry->fe_state, memory_order_relaxed);
+
+	if ((state & FDTABLE_SHUT) != 0 && (state & FDTABLE_SOCKET) != fdtable_socket(inode))
+		atomic_fetch_and_explicit(&entry->fe_state, ~FDTABLE_SHUT, memory_order_relaxed);
 }
 
 #endif

@@ -102,29 +102,46 @@ hidden_disown(_Atomic int *owner)
 		atomic_store(owner, -1);
 }
 
+/* One try.  -EBADF: it was closed meanwhile, and may be another's by now, or ours once more. */
+static int
+hidden_move_away(int fd, _Atomic int *owner)
+{
+	int copy = hidden_number(fd);
+	struct fdrole *role = copy < 0 ? NULL : fdtable_role(copy);
+
+	if (role == NULL)
+		return copy;
+	atomic_store(&role->fr_owner, owner);
+	if (hidden_claim(fd, owner)) {
+		atomic_store(owner, copy);
+		return 0;
+	}
+	atomic_store(&role->fr_owner, NULL);
+	hidden_close(copy);
+	return -EBADF;
+}
+
+/* What the program has closed by a bare system call is open no more, however often it is looked at. */
+#define HIDDEN_TRIES	8
+
 int
 hidden_yield(int fd)
 {
 	struct fdrole *role = fdtable_role(fd);
-	_Atomic int *owner = role == NULL ? NULL : atomic_load(&role->fr_owner);
-	int copy;
+	int error = 0, tries = 0;
+	_Atomic int *owner;
 
-	if (owner == NULL)
+	if (role == NULL)
 		return 0;
-	atomic_fetch_add(&hidden_moves, 1);
-	copy = hidden_number(fd);
-	if (copy >= 0) {
-		atomic_store(&fdtable_role(copy)->fr_owner, owner);
-		if (hidden_claim(fd, owner)) {
-			atomic_store(owner, copy);
-		} else {
-			/* It was closed meanwhile. */
-			atomic_store(&fdtable_role(copy)->fr_owner, NULL);
-			hidden_close(copy);
-		}
-	}
-	atomic_fetch_sub(&hidden_moves, 1);
-	return copy < 0 ? copy : 0;
+	do {
+		owner = atomic_load(&role->fr_owner);
+		if (owner == NULL)
+			return 0;
+		atomic_fetch_add(&hidden_moves, 1);
+		error = hidden_move_away(fd, owner);
+		atomic_fetch_sub(&hidden_moves, 1);
+	} while (error == -EBADF && ++tries < HIDDEN_TRIES);
+	return error;
 }
 
 void

@@ -31,6 +31,24 @@ hidden_epoll_ctl(int ep, int op, int fd, struct epoll_event *item)
 	return (int)syscall(SYS_epoll_ctl, ep, op, fd, item);
 }
 
+/*
+ * The same in an epoll of our own.  If the program takes its number meanwhile, who was asked may have been
+ * another, or ours by its old name: what was added is taken back, and it is done once more.
+ */
+static inline int
+hidden_epoll_ctl_in(const _Atomic int *owner, int op, int fd, struct epoll_event *item)
+{
+	int ep = *owner, result = hidden_epoll_ctl(ep, op, fd, item);
+
+	while (ep != *owner) {
+		if (op == EPOLL_CTL_ADD && result == 0)
+			hidden_epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
+		ep = *owner;
+		result = hidden_epoll_ctl(ep, op, fd, item);
+	}
+	return result;
+}
+
 /* Moves fd to a high number, close-on-exec, for *owner: 0, or -errno (fd is closed, *owner is -1). */
 int	hidden_move(int fd, _Atomic int *owner);
 

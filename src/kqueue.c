@@ -110,7 +110,7 @@ kqueue_source_add(struct kqueue *kq, int fd, uint32_t events, uint64_t tag)
 {
 	struct epoll_event item = { .events = events, .data.u64 = tag };
 
-	if (hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_ADD, fd, &item) == 0)
+	if (hidden_epoll_ctl_in(&kq->kq_ep, EPOLL_CTL_ADD, fd, &item) == 0)
 		return 0;
 	return errno == ELOOP ? -EINVAL : -errno;	/* nested too deep */
 }

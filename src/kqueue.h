@@ -11,6 +11,7 @@
 #define KQ_KQUEUE_H
 
 #include "bell.h"
+#include "fdtable.h"
 #include "knote.h"
 #include "lock.h"
 #include "mode.h"
@@ -227,6 +228,16 @@ int	kqueue_yield(int fd);
  * signal handlers.
  */
 void	kqueue_descriptor_closes(int fd);
+
+/* A child of vfork(), who runs in our memory but has descriptors of its own: ours are no business of its. */
+bool	kqueue_in_vfork_child(void);
+
+/* Whether the number is the library's own and the program, which does not know of it, is to find it closed. */
+static inline bool
+kqueue_hides(int fd)
+{
+	return fdtable_hidden(fd) && !kqueue_in_vfork_child();
+}
 
 /*
  * Whether a forked child closes its copies of the queues.  If not, they are none

@@ -212,6 +212,15 @@ kqueue_number_comes(struct kqueue *kq)
 	return false;
 }
 
+/* The page tells who was forked and does not know it yet, from who was not: see child.c. */
+bool
+kqueue_in_vfork_child(void)
+{
+	pid_t process = atomic_load_explicit(&pool_process, memory_order_relaxed);
+
+	return process != 0 && !pool_is_inherited() && getpid() != process;
+}
+
 struct kqueue *
 kqueue_duplicate(int fd)
 {
@@ -273,14 +282,12 @@ kqueue_list_closed(struct kqueue *kq, int fd, struct fdentry *entry, bool alone)
 static void
 kqueue_tell_closed(struct kqueue *kq, int fd, struct fdentry *entry, bool alone, bool vanish)
 {
-	int nested;
-
 	if (!kqueue_is_open(kq))
 		return;
-	hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, fd, NULL);
+	hidden_epoll_ctl_in(&kq->kq_ep, EPOLL_CTL_DEL, fd, NULL);
 	for (unsigned lane = 1; lane < WATCH_LANES; lane++)
-		if ((nested = kq->kq_nested[lane - 1]) >= 0)
-			hidden_epoll_ctl(nested, EPOLL_CTL_DEL, fd, NULL);
+		if (kq->kq_nested[lane - 1] >= 0)
+			hidden_epoll_ctl_in(&kq->kq_nested[lane - 1], EPOLL_CTL_DEL, fd, NULL);
 	kqueue_list_closed(kq, fd, entry, alone);
 	if (vanish)
 		bell_set(kq, EPOLLIN);	/* kq_bell does not know: kqueue_report() finds out */
@@ -300,13 +307,12 @@ kqueue_descriptor_closes(int fd)
 		kqueue_take_over();
 	if (fdtable_hidden(fd))
 		return;
+	kq = atomic_load_explicit(&entry->fe_watcher, memory_order_acquire);
+	if ((kq == NULL && fdtable_queue(fd) == NULL && !fdtable_shut(fd)) || kqueue_in_vfork_child())
+		return;
 	if (fdtable_shut(fd))
 		atomic_fetch_and_explicit(&entry->fe_state, ~FDTABLE_SHUT, memory_order_relaxed);
-	kq = atomic_load_explicit(&entry->fe_watcher, memory_order_acquire);
 	if (kq == NULL && fdtable_queue(fd) == NULL)
-		return;
-	/* A child of vfork() runs in our memory but closes its own descriptors. */
-	if (getpid() != atomic_load_explicit(&pool_process, memory_order_relaxed))
 		return;
 	saved = errno;
 	kqueue_thread.calls++;

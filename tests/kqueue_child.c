@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -421,6 +422,31 @@ START_TEST(kqueue_child__fork_in_a_handler_that_makes_a_queue)
 }
 END_TEST
 
+/* Whether the kernel says so of this process and itself. */
+static bool
+tells_of_sharing(void)
+{
+	return syscall(SYS_kcmp, getpid(), getpid(), 2, 0, 0) == 0;
+}
+
+/* What it would close of its parent's is not a copy. */
+START_TEST(kqueue_child__that_shares_its_parents_descriptors)
+{
+	pid_t pid;
+
+	if (THREAD_SANITIZER || !tells_of_sharing())
+		return;
+	begin();
+	if ((pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL)) == 0) {
+		struct kevent event;
+
+		_exit(kevent(kq, NULL, 0, &event, 1, &(struct timespec){ 0 }) == -1 && errno == EBADF ? 0 : 1);
+	}
+	child_succeeds(pid);
+	end();
+}
+END_TEST
+
 /* vfork() and its relatives.  Some systems advise against vfork(); what it does is tested here. */
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
@@ -455,6 +481,52 @@ START_TEST(kqueue_child__of_vfork_closes_a_range)
 }
 END_TEST
 
+/* Whether writing to the first of the pair is at its end, for EVFILT_WRITE. */
+static bool
+at_end(void)
+{
+	struct kevent event;
+
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_WRITE, EV_ENABLE, 0, 0, NULL), 0);
+	event = event_of(kq, (uintptr_t)fds[0], EVFILT_WRITE);
+	ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_WRITE, EV_DISABLE, 0, 0, NULL), 0);
+	return (event.flags & EV_EOF) != 0;
+}
+
+START_TEST(kqueue_child__of_vfork_closes_what_was_shut_down)
+{
+	pid_t pid;
+
+	begin();
+	ck_assert_int_eq(shutdown(fds[0], SHUT_WR), 0);
+	ck_assert(at_end());
+	if ((pid = vfork()) == 0) {
+		close(fds[0]);
+		_exit(0);
+	}
+	child_succeeds(pid);
+	ck_assert(at_end());
+	end();
+}
+END_TEST
+
+/* Another socket, at the same number of its own. */
+START_TEST(kqueue_child__of_vfork_shuts_down_what_is_its_own)
+{
+	int others[2];
+	pid_t pid;
+
+	begin();
+	pair(PAIR_UNIX, others);
+	if ((pid = vfork()) == 0)
+		_exit(dup2(others[0], fds[0]) == fds[0] && shutdown(fds[0], SHUT_WR) == 0 ? 0 : 1);
+	child_succeeds(pid);
+	ck_assert(!at_end());
+	close_pair(others);
+	end();
+}
+END_TEST
+
 START_TEST(kqueue_child__of_posix_spawn_closes_its_own_descriptors_only)
 {
 	extern char **environ;
@@ -483,9 +555,12 @@ HARNESS_MAIN("kqueue_child",
     kqueue_child__of_the_system_call_while_threads_use_the_queue,
     kqueue_child__signal_in_it_is_not_the_parents,
     kqueue_child__grandchild,
+    kqueue_child__that_shares_its_parents_descriptors,
     kqueue_child__fork_in_a_handler,
     kqueue_child__fork_in_a_handler_that_interrupts_a_close,
     kqueue_child__fork_in_a_handler_that_makes_a_queue,
     kqueue_child__of_vfork_closes_its_own_descriptors_only,
     kqueue_child__of_vfork_closes_a_range,
+    kqueue_child__of_vfork_closes_what_was_shut_down,
+    kqueue_child__of_vfork_shuts_down_what_is_its_own,
     kqueue_child__of_posix_spawn_closes_its_own_descriptors_only)

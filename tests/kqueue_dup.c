@@ -16,6 +16,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -370,6 +371,31 @@ START_TEST(kqueue_dup__fcntl_is_what_it_was)
 }
 END_TEST
 
+/* The number is above a limit that was lowered: it stays what it is. */
+START_TEST(kqueue_dup__that_fails_closes_nothing)
+{
+	int kq = queue(), fds[2], high;
+	struct rlimit limit, low;
+
+	pair(PAIR_PIPE, fds);
+	ck_assert_int_ge(high = fcntl(fds[0], F_DUPFD_CLOEXEC, HIGH), HIGH);
+	ck_assert_int_eq(change(kq, (uintptr_t)high, EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = (struct rlimit){ .rlim_cur = (rlim_t)high, .rlim_max = limit.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+	ck_assert_int_eq(dup2(fds[1], high), -1);
+	ck_assert_int_eq(errno, EBADF);
+	ck_assert_int_eq(dup3(fds[1], high, O_CLOEXEC), -1);
+	ck_assert_int_eq(errno, EBADF);
+	put(fds[1], 1);
+	event_of(kq, (uintptr_t)high, EVFILT_READ);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	close(high);
+	close_pair(fds);
+	close(kq);
+}
+END_TEST
+
 /* What a child of vfork() duplicates and closes is its own. */
 START_TEST(kqueue_dup__vfork_child_changes_nothing)
 {
@@ -478,6 +504,7 @@ HARNESS_MAIN("kqueue_dup",
     kqueue_dup__a_queue_costs_two_descriptors,
     kqueue_dup__ten_thousand_queues_leak_nothing,
     kqueue_dup__fcntl_is_what_it_was,
+    kqueue_dup__that_fails_closes_nothing,
     kqueue_dup__vfork_child_changes_nothing,
     kqueue_dup__at_the_number_of_a_queue_closed_unseen,
     kqueue_dup__epoll_that_looks_like_a_queue_is_none)

@@ -440,15 +440,19 @@ START_TEST(kqueue_hidden__one_that_cannot_move_stays)
 }
 END_TEST
 
-/* A child of vfork() has descriptors of its own: what it does to the number of one of ours moves nothing. */
+/*
+ * A child of vfork() has descriptors of its own: what it does to the number of one of ours moves nothing, and what it
+ * has put there can be used like any other.
+ */
 static int
 vfork_child_takes(int file, int number)
 {
 	pid_t pid = vfork();
-	int status;
+	int status, copy;
 
 	if (pid == 0)
-		_exit(dup2(file, number) == number ? 0 : 1);
+		_exit(dup2(file, number) != number ? 1 : (copy = dup(number)) == -1 ? 2 : dup2(number, copy) == -1 ? 3 :
+		    close(number) == -1 ? 4 : fcntl(number, F_GETFD) != -1 ? 5 : 0);
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	return status;
 }

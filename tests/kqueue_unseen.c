@@ -384,7 +384,35 @@ END_TEST
 #define UNWRAPPED_TESTS
 #endif
 
+/* Of a socket that was shut down nothing is left at its number but a trace, which is of another one seldom. */
+START_TEST(kqueue_unseen__number_that_was_shut_down_is_not_at_its_end)
+{
+	int kq = queue(), fds[2], number = fcntl(kq, F_DUPFD, 100), ends = 0;
+	struct kevent event;
+
+	close(number);
+	for (int i = 0; i < 16; i++) {
+		pair(i % 2 == 0 ? PAIR_UNIX : PAIR_TCP, fds);
+		ck_assert_int_eq((int)syscall(SYS_dup3, fds[0], number, 0), number);
+		close(fds[0]);
+		ck_assert_int_eq(change(kq, (uintptr_t)number, EVFILT_WRITE, EV_ADD, 0, 0, NULL), 0);
+		event = event_of(kq, (uintptr_t)number, EVFILT_WRITE);
+		ends += (event.flags & EV_EOF) != 0;
+		ck_assert_int_eq(shutdown(number, SHUT_WR), 0);
+		if (!UNSEEN_ALL) {
+			event = event_of(kq, (uintptr_t)number, EVFILT_WRITE);
+			ck_assert_uint_eq(event.flags & EV_EOF, EV_EOF);
+		}
+		unseen_close(number);
+		close(fds[1]);
+	}
+	ck_assert_int_lt(ends, 4);
+	close(kq);
+}
+END_TEST
+
 HARNESS_MAIN("kqueue_unseen",
+    kqueue_unseen__number_that_was_shut_down_is_not_at_its_end,
     kqueue_unseen__closed_descriptor_is_silent,
     kqueue_unseen__number_of_a_closed_queue_is_a_new_queue,
     kqueue_unseen__number_replaced_is_new,

@@ -2,6 +2,7 @@
 /* Peers and processes that mean harm: who floods, resets or hangs up halfway stalls nobody, and a name is a name. */
 #include "child.h"
 #include "proc.h"
+#include "vnode.h"
 
 #include <linux/cn_proc.h>
 #include <linux/connector.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { BAD = 12, HONEST = 4 };
@@ -284,7 +286,62 @@ START_TEST(neighbours__only_the_kernel_tells_of_processes)
 }
 END_TEST
 
+/* The kernel writes this behind a name that is gone; here it is part of one. */
+#define ODD	"odd (deleted)"
+
+/* Nothing is told, now or when the name is looked at again. */
+static void
+told_nothing(int kq)
+{
+	struct kevent event;
+
+	ck_assert_int_eq(collect(kq, &event, 1, 50), 0);
+}
+
+static unsigned int
+told_next(int kq, int fd)
+{
+	return event_of(kq, (uintptr_t)fd, EVFILT_VNODE).fflags;
+}
+
+START_TEST(neighbours__name_of_a_file_is_only_a_name)
+{
+	int kq = queue(), fd = scratch_file("plain");
+
+	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_VNODE, EV_ADD | EV_CLEAR, NOTE_DELETE | NOTE_RENAME, 0, NULL), 0);
+	ok(rename(scratch_name("plain"), scratch_name(ODD)));
+	ck_assert_uint_eq(told_next(kq, fd), NOTE_RENAME);
+	told_nothing(kq);
+	ok(chmod(scratch_name(ODD), 0600));
+	told_nothing(kq);
+	ok(rename(scratch_name(ODD), scratch_name("plain")));
+	ck_assert_uint_eq(told_next(kq, fd), NOTE_RENAME);
+	ok(unlink(scratch_name("plain")));
+	ck_assert_uint_eq(told_next(kq, fd), NOTE_DELETE);
+	told_nothing(kq);
+	close(fd);
+	close(kq);
+}
+END_TEST
+
+/* A name that comes and the own one that goes between two looks leave the count as it was. */
+START_TEST(neighbours__end_of_an_odd_name_is_told)
+{
+	int kq = queue(), fd = scratch_file(ODD);
+
+	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_VNODE, EV_ADD | EV_CLEAR, NOTE_DELETE, 0, NULL), 0);
+	ok(link(scratch_name(ODD), scratch_name("other")));
+	ok(unlink(scratch_name(ODD)));
+	ck_assert_uint_eq(told_next(kq, fd), NOTE_DELETE);
+	told_nothing(kq);
+	close(fd);
+	close(kq);
+}
+END_TEST
+
 HARNESS_MAIN("neighbours",
+    neighbours__name_of_a_file_is_only_a_name,
+    neighbours__end_of_an_odd_name_is_told,
     neighbours__flood_reset_and_half_close_stall_nobody,
     neighbours__endless_flood_stalls_nobody,
     neighbours__name_of_a_process_is_only_a_name,

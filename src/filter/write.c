@@ -20,6 +20,8 @@ write_reserve(struct kqueue *kq, struct knote *kn, uint32_t fflags)
 static int
 write_attach(struct kqueue *kq, struct knote *kn)
 {
+	if (fdtable_shut((int)kn->kn_ident))
+		fdtable_is_socket((int)kn->kn_ident, fdkind_inode((int)kn->kn_ident));
 	return write_reserve(kq, kn, kn->kn_sfflags);
 }
 

@@ -61,7 +61,7 @@ static int
 beneath_close(int fd)
 {
 	if (fdtable_noted(fd)) {
-		if (fdtable_hidden(fd)) {
+		if (kqueue_hides(fd)) {
 			errno = EBADF;
 			return -1;
 		}

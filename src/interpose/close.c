@@ -13,6 +13,7 @@
 #include "fdtable.h"
 #include "interpose/next.h"
 #include "kqueue.h"
+#include "source/fdkind.h"
 #include "source/procfs.h"
 
 #include <errno.h>
@@ -49,7 +50,7 @@ KQ_WRAPPER int
 close(int fd)
 {
 	if (fdtable_noted(fd)) {
-		if (fdtable_hidden(fd)) {
+		if (kqueue_hides(fd)) {
 			errno = EBADF;
 			return -1;
 		}
@@ -108,7 +109,7 @@ close_range(unsigned first, unsigned last, int flags)
 	if (!close_range_works())
 		return -1;
 	for (int fd = fdtable_next(first); fd >= 0 && (unsigned)fd <= last; fd = fdtable_next((unsigned)fd + 1)) {
-		if (!fdtable_hidden(fd)) {
+		if (!kqueue_hides(fd)) {
 			if (books)
 				kqueue_descriptor_closes(fd);
 		} else {
@@ -166,6 +167,20 @@ shutdown_entry(int fd)
 	return noted ? fdtable_get(fd) : NULL;
 }
 
+/* It is shut down: what it was before. */
+static uint32_t
+shutdown_note(struct fdentry *entry, int fd)
+{
+	uint32_t before = atomic_load_explicit(&entry->fe_state, memory_order_relaxed), after;
+	const uint32_t socket = fdtable_socket(fdkind_inode(fd));
+
+	do
+		after = (before & ~FDTABLE_SOCKET) | socket | FDTABLE_SHUT;
+	while (!atomic_compare_exchange_weak_explicit(&entry->fe_state, &before, after, memory_order_relaxed,
+	    memory_order_relaxed));
+	return before;
+}
+
 /*
  * Poll shows nothing of the program's own SHUT_WR, so EVFILT_WRITE is told
  * here, and before it happens: the kernel wakes the queue while it does.
@@ -177,14 +192,14 @@ shutdown(int fd, int how)
 	uint32_t before = FDTABLE_SHUT;
 	int result;
 
-	if (fdtable_hidden(fd)) {
+	if (kqueue_hides(fd)) {
 		errno = EBADF;
 		return -1;
 	}
-	if (how == SHUT_WR || how == SHUT_RDWR)
+	if ((how == SHUT_WR || how == SHUT_RDWR) && !kqueue_in_vfork_child())
 		entry = shutdown_entry(fd);
 	if (entry != NULL)
-		before = atomic_fetch_or_explicit(&entry->fe_state, FDTABLE_SHUT, memory_order_relaxed);
+		before = shutdown_note(entry, fd);
 	result = next.shutdown != NULL ? next.shutdown(fd, how) :
 	    (int)syscall(SYS_shutdown, fd, how);
 	if (result == -1 && (before & FDTABLE_SHUT) == 0)

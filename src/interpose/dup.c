@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -69,7 +70,7 @@ static int
 dup_begin(int from, struct kqueue **kq)
 {
 	*kq = NULL;
-	if (fdtable_hidden(from)) {
+	if (kqueue_hides(from)) {
 		errno = EBADF;
 		return -1;
 	}
@@ -95,13 +96,23 @@ dup(int from)
 	return dup_end(kq, next.dup != NULL ? next.dup(from) : (int)syscall(SYS_dup, from));
 }
 
+/* Whether the call is going to work: the limit may have been lowered since the number was opened. */
+static bool
+dup_works(int from, int to)
+{
+	struct rlimit limit;
+
+	return syscall(SYS_fcntl, from, F_GETFD) != -1 &&
+	    (getrlimit(RLIMIT_NOFILE, &limit) == -1 || (rlim_t)to < limit.rlim_cur);
+}
+
 /* The books of the number that is going to be replaced; not if the call is going to fail. */
 static int
 dup_replace(int from, int to)
 {
 	int error;
 
-	if (!fdtable_noted(to) || syscall(SYS_fcntl, from, F_GETFD) == -1)
+	if (!fdtable_noted(to) || !dup_works(from, to))
 		return 0;
 	error = fdtable_hidden(to) ? kqueue_yield(to) : 0;
 	if (error < 0) {

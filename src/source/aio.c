@@ -126,7 +126,7 @@ aio_ring(struct kqueue *kq)
 
 	do {
 		bell = kqueue_eventfd();
-		hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_MOD, bell, &item);
+		hidden_epoll_ctl_in(&kq->kq_ep, EPOLL_CTL_MOD, bell, &item);
 	} while (bell != kqueue_eventfd());
 	errno = saved;
 }

@@ -27,6 +27,7 @@
 #include "hidden.h"
 #include "kqueue.h"
 #include "mem.h"
+#include "source/filestat.h"
 #include "source/procfs.h"
 
 #include <errno.h>
@@ -35,6 +36,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -381,6 +383,17 @@ inotify_detach(struct kqueue *kq, struct knote *kn)
 	mem_free(mark);
 }
 
+/* Whether a name is that of the file behind fd. */
+static bool
+inotify_is_at(const char *name, int fd)
+{
+	struct stat named, opened;
+
+	return lstat(name, &named) == 0 && filestat(fd, &opened) == 0 && named.st_dev == opened.st_dev &&
+	    named.st_ino == opened.st_ino;
+}
+
+/* What the kernel appends to a name that is gone anybody may have given to a file. */
 bool
 inotify_unnamed(int fd)
 {
@@ -389,11 +402,17 @@ inotify_unnamed(int fd)
 	char path[PROCFS_FD], target[PATH_MAX];
 	int saved = errno;
 	ssize_t n;
+	bool gone;
 
 	procfs_fd(path, "thread-self", fd, "");
-	n = readlink(path, target, sizeof(target));
+	n = readlink(path, target, sizeof(target) - 1);
+	gone = n > (ssize_t)length && memcmp(target + (size_t)n - length, suffix, length) == 0;
+	if (gone) {
+		target[n] = '\0';
+		gone = !inotify_is_at(target, fd);
+	}
 	errno = saved;
-	return n > (ssize_t)length && memcmp(target + (size_t)n - length, suffix, length) == 0;
+	return gone;
 }
 
 /* Events. */

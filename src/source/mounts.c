@@ -451,7 +451,7 @@ mounts_unwatch(struct kqueue *kq)
 			return;
 	}
 	if (m->m_watched)
-		hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, m->m_ep, NULL);
+		hidden_epoll_ctl_in(&kq->kq_ep, EPOLL_CTL_DEL, m->m_ep, NULL);
 	m->m_watched = false;
 	errno = saved;
 }

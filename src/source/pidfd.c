@@ -56,10 +56,18 @@ pidfd_refused(int error)
 	}
 }
 
+int
+pidfd_watch_again(struct kqueue *kq, const struct knote *kn, int ep, int error, struct epoll_event *item)
+{
+	if (error == 0)
+		hidden_epoll_ctl(ep, EPOLL_CTL_DEL, kn->kn_fd, NULL);
+	return hidden_epoll_ctl_in(&kq->kq_ep, EPOLL_CTL_ADD, kn->kn_fd, item) == 0 ? 0 : -errno;
+}
+
 void
 pidfd_unwatch(struct kqueue *kq, const struct knote *kn)
 {
-	hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, kn->kn_fd, NULL);
+	hidden_epoll_ctl_in(&kq->kq_ep, EPOLL_CTL_DEL, kn->kn_fd, NULL);
 }
 
 /*

@@ -85,6 +85,9 @@ pidfd_detach_soon(struct knote *kn)
 	pidfd_set_generation(kn, PIDFD_ENDING);
 }
 
+/* What was asked to watch is not the queue's epoll any more, or not by this number: it is done once more. */
+int	pidfd_watch_again(struct kqueue *kq, const struct knote *kn, int ep, int error, struct epoll_event *item);
+
 /* Has knote_note() called once the process has ended, with PIDFD_TOLD or 0; 0 or -errno. */
 static inline __attribute__((always_inline)) int
 pidfd_watch(struct kqueue *kq, const struct knote *kn)
@@ -93,8 +96,10 @@ pidfd_watch(struct kqueue *kq, const struct knote *kn)
 		.events = EPOLLIN | EPOLLONESHOT,
 		.data.u64 = SOURCE_TAG(SOURCE_KNOTE, kn->kn_slot) | (uint64_t)kn->kn_sdata << 32,
 	};
-	int error = (int)syscall_direct(SYS_epoll_ctl, kq->kq_ep, EPOLL_CTL_ADD, kn->kn_fd, (long)&item);
+	int ep = kq->kq_ep, error = (int)syscall_direct(SYS_epoll_ctl, ep, EPOLL_CTL_ADD, kn->kn_fd, (long)&item);
 
+	if (ep != kq->kq_ep)
+		error = pidfd_watch_again(kq, kn, ep, error, &item);
 	return error == -EEXIST ? 0 : error;
 }
 

@@ -316,7 +316,7 @@ procconn_narrow(struct kqueue *kq)
 		return;
 	if (pc->pc_count == 0 && pc->pc_all == 0) {
 		/* A child may have the socket, too: then the item would stay. */
-		hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, pc->pc_fd, NULL);
+		hidden_epoll_ctl_in(&kq->kq_ep, EPOLL_CTL_DEL, pc->pc_fd, NULL);
 		procconn_free(kq);
 		return;
 	}

@@ -143,7 +143,7 @@ trigger_unwatch(struct kqueue *kq, struct trigger *t)
 	int saved = errno;
 
 	if (t->t_watched)
-		hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, t->t_fd, NULL);
+		hidden_epoll_ctl_in(&kq->kq_ep, EPOLL_CTL_DEL, t->t_fd, NULL);
 	t->t_watched = false;
 	errno = saved;
 }

@@ -404,7 +404,7 @@ rtnetlink_unwatch(struct kqueue *kq)
 			return;
 	}
 	if (r->r_watched)
-		hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, r->r_fd, NULL);
+		hidden_epoll_ctl_in(&kq->kq_ep, EPOLL_CTL_DEL, r->r_fd, NULL);
 	r->r_watched = false;
 	errno = saved;
 }

@@ -124,7 +124,7 @@ sigaction_follow_bell(struct kqueue *kq, int old)
 
 	if (w != NULL && atomic_load(&w->w_belled)) {
 		kqueue_source_add(kq, atomic_load(&bell), EPOLLIN | EPOLLET, SIGACTION_BELL);
-		hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_DEL, old, NULL);
+		hidden_epoll_ctl_in(&kq->kq_ep, EPOLL_CTL_DEL, old, NULL);
 	}
 	errno = saved;
 }
@@ -301,7 +301,7 @@ sigaction_report_fd(struct kqueue *kq)
 	int saved = errno;
 
 	if (atomic_load(&kq->kq_signalled))
-		hidden_epoll_ctl(kq->kq_ep, EPOLL_CTL_MOD, atomic_load(&bell), &item);
+		hidden_epoll_ctl_in(&kq->kq_ep, EPOLL_CTL_MOD, atomic_load(&bell), &item);
 	errno = saved;
 	sigaction_report(kq);
 }
@@ -335,7 +335,7 @@ sigaction_ring(int signo)
 			continue;
 		do {
 			fd = atomic_load(&bell);
-			hidden_epoll_ctl(w->w_kq->kq_ep, EPOLL_CTL_MOD, fd, &item);
+			hidden_epoll_ctl_in(&w->w_kq->kq_ep, EPOLL_CTL_MOD, fd, &item);
 		} while (fd != atomic_load(&bell));
 	}
 }

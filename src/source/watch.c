@@ -203,11 +203,11 @@ watch_events(unsigned bits)
  * for it.  The close was counted before anything else.
  */
 static bool
-watch_overtaken(int ep, int fd, const struct watch *w)
+watch_overtaken(const _Atomic int *ep, int fd, const struct watch *w)
 {
 	if (w->w_epoch == fdtable_epoch(fd))
 		return false;
-	hidden_epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
+	hidden_epoll_ctl_in(ep, EPOLL_CTL_DEL, fd, NULL);
 	return true;
 }
 
@@ -216,22 +216,23 @@ __attribute__((noinline)) static int
 watch_make(struct kqueue *kq, int fd, struct watch *w, unsigned lane, unsigned bits)
 {
 	unsigned armed = w->w_armed[lane];
-	int saved = errno, ep, error = 0;
+	int saved = errno, error = lane == 0 ? 0 : kqueue_get_nested(kq, lane);
+	const _Atomic int *ep = lane == 0 ? &kq->kq_ep : &kq->kq_nested[lane - 1];
 	uint32_t gen = w->w_gen[lane];
 	struct epoll_event item = { .events = watch_events(bits) };
 
-	ep = lane == 0 ? kq->kq_ep : kqueue_get_nested(kq, lane);
-	if (ep < 0)
-		return ep;
+	if (error < 0)
+		return error;
+	error = 0;
 	/* It is told of anew: what is under way is void, and its count with it (early.h). */
 	if (((bits | armed) & WATCH_ONESHOT) != 0 && (armed & WATCH_PRESENT) != 0)
 		w->w_gen[lane]++;
 	item.data.u64 = (uint64_t)w->w_gen[lane] << 32 | (uint32_t)fd;
 	if (bits == 0) {
 		w->w_armed[lane] = 0;
-		hidden_epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
-	} else if (hidden_epoll_ctl(ep, (armed & WATCH_PRESENT) != 0 ? EPOLL_CTL_MOD : EPOLL_CTL_ADD,
-	    fd, &item) == 0 || (errno == EEXIST && hidden_epoll_ctl(ep, EPOLL_CTL_MOD, fd, &item) == 0)) {
+		hidden_epoll_ctl_in(ep, EPOLL_CTL_DEL, fd, NULL);
+	} else if (hidden_epoll_ctl_in(ep, (armed & WATCH_PRESENT) != 0 ? EPOLL_CTL_MOD : EPOLL_CTL_ADD,
+	    fd, &item) == 0 || (errno == EEXIST && hidden_epoll_ctl_in(ep, EPOLL_CTL_MOD, fd, &item) == 0)) {
 		w->w_armed[lane] = (uint8_t)(bits | WATCH_PRESENT);
 		if (watch_overtaken(ep, fd, w)) {
 			w->w_armed[lane] = 0;
@@ -315,11 +316,11 @@ static int
 watch_probe(struct kqueue *kq, int fd, struct watch *w, unsigned lane)
 {
 	struct epoll_event item = { .events = 0, .data.u64 = WATCH_NOBODY };
-	int ep = lane == 0 ? kq->kq_ep : kq->kq_nested[lane - 1];
+	const _Atomic int *ep = lane == 0 ? &kq->kq_ep : &kq->kq_nested[lane - 1];
 	int saved = errno, error = 0;
 
-	if (hidden_epoll_ctl(ep, EPOLL_CTL_ADD, fd, &item) == 0) {
-		hidden_epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
+	if (hidden_epoll_ctl_in(ep, EPOLL_CTL_ADD, fd, &item) == 0) {
+		hidden_epoll_ctl_in(ep, EPOLL_CTL_DEL, fd, NULL);
 		error = -ENOENT;
 	} else if (errno != EEXIST) {
 		error = -errno;
@@ -510,7 +511,8 @@ bool
 watch_verify_unseen(struct kqueue *kq, int fd, struct watch *w, unsigned lane)
 {
 	unsigned bits = w->w_armed[lane] & ~WATCH_PRESENT;
-	int ep = lane == 0 ? kq->kq_ep : kq->kq_nested[lane - 1], saved = errno;
+	const _Atomic int *ep = lane == 0 ? &kq->kq_ep : &kq->kq_nested[lane - 1];
+	int saved = errno;
 	struct epoll_event item = {
 		.events = watch_events(bits),
 		.data.u64 = (uint64_t)w->w_gen[lane] << 32 | (uint32_t)fd
@@ -518,9 +520,9 @@ watch_verify_unseen(struct kqueue *kq, int fd, struct watch *w, unsigned lane)
 	bool there;
 
 	if ((bits & WATCH_MODE) == 0) {
-		there = hidden_epoll_ctl(ep, EPOLL_CTL_MOD, fd, &item) == 0;
-	} else if (hidden_epoll_ctl(ep, EPOLL_CTL_ADD, fd, &item) == 0) {
-		hidden_epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
+		there = hidden_epoll_ctl_in(ep, EPOLL_CTL_MOD, fd, &item) == 0;
+	} else if (hidden_epoll_ctl_in(ep, EPOLL_CTL_ADD, fd, &item) == 0) {
+		hidden_epoll_ctl_in(ep, EPOLL_CTL_DEL, fd, NULL);
 		there = false;
 	} else {
 		there = errno == EEXIST;
