@@ -7,6 +7,7 @@
 #include "hidden.h"
 #include "interpose/next.h"
 #include "mem.h"
+#include "public.h"
 #include "source/aio.h"
 #include "source/inotify.h"
 #include "source/mounts.h"
@@ -21,8 +22,6 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-
-#define KQ_PUBLIC __attribute__((visibility("default")))
 
 static struct lock pool_lock;
 static _Atomic(struct kqueue *) pool_all;	/* grows at its head only */
