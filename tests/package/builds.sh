@@ -70,7 +70,7 @@ build_musl() {
 	    kevent_errors kevent_nocount kevent_room kevent_turns kevent_usual kevent_wait kqueue kqueue_close
 	    kqueue_close_ways kqueue_fork kqueue_nest kqueue_poll libkqueue lowat
 	    netdev proc proc_fork procdesc read read_file read_socket signal signal_wait socket_error timer timer_soon
-	    udata user vnode vnode_dir vnode_kinds vnode_life write"
+	    udata user vnode vnode_dir vnode_kinds vnode_life vnode_threads write"
 	mkdir -p "$work/musl-headers"
 	for directory in linux asm-generic; do
 		ln -sfn "/usr/include/$directory" "$work/musl-headers/$directory"
