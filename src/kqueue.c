@@ -137,7 +137,7 @@ kqueue_get_nested(struct kqueue *kq, unsigned lane)
 	return kq->kq_nested[lane - 1];
 }
 
-/* The epoll behind number U gets a number of our own, and the bell. */
+/* The epoll behind the program's number gets one of our own, and the bell. */
 static int
 kqueue_equip(struct kqueue *kq, int number)
 {
@@ -293,10 +293,8 @@ kqueue1(int flags)
 {
 	int fd;
 
-	if ((flags & ~(O_CLOEXEC | O_NONBLOCK)) != 0) {
-		errno = EINVAL;
-		return -1;
-	}
+	if ((flags & ~(O_CLOEXEC | O_NONBLOCK)) != 0)
+		return public_result(-EINVAL);
 	fd = kqueue();
 	if (fd >= 0 && (flags & O_NONBLOCK) != 0)
 		(void)fcntl(fd, F_SETFL, O_NONBLOCK);
