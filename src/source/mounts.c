@@ -146,10 +146,10 @@ mounts_get(struct kqueue *kq)
 		error = mounts_open_epoll(m);
 	if (error == 0)
 		error = mountinfo_begin(&m->m_info);
-	if (error == 0)
-		m->m_space = mounts_space();
-	else
+	if (error < 0)
 		mounts_free(kq);
+	else
+		m->m_space = mounts_space();
 	errno = saved;
 	return error;
 }
