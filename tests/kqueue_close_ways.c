@@ -60,8 +60,10 @@ START_TEST(kqueue_close_ways__every_way_to_close_removes_registrations)
 		ck_assert_msg(!readable(kq, 0), "%s: the queue is readable", ways[i].name);
 		fd = fcntl(fds[0], F_GETFD) == -1 ? open("/dev/null", O_RDONLY) : fds[0];
 		ck_assert_int_eq(fd, fds[0]);
-		ck_assert_msg(change(kq, (uintptr_t)fd, EVFILT_READ, EV_DELETE, 0, 0, NULL) == ENOENT, "%s: READ is left", ways[i].name);
-		ck_assert_msg(change(kq, (uintptr_t)fd, EVFILT_WRITE, EV_DELETE, 0, 0, NULL) == ENOENT, "%s: WRITE is left", ways[i].name);
+		ck_assert_msg(change(kq, (uintptr_t)fd, EVFILT_READ, EV_DELETE, 0, 0, NULL) == ENOENT,
+		    "%s: READ is left", ways[i].name);
+		ck_assert_msg(change(kq, (uintptr_t)fd, EVFILT_WRITE, EV_DELETE, 0, 0, NULL) == ENOENT,
+		    "%s: WRITE is left", ways[i].name);
 		close(fd);
 		close(fds[1]);
 		close(copy);
