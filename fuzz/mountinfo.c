@@ -4,7 +4,7 @@
 
 #include "feed.h"
 
-#include "source/mounts.c"
+#include "source/mountinfo.c"
 
 #define SUMS	64
 
@@ -12,14 +12,14 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	uint64_t sums[SUMS], next[SUMS];
-	struct mounts m = { .m_sums = sums, .m_next = next, .m_size = SUMS };
+	struct mountinfo mi = { .mi_sums = sums, .mi_next = next, .mi_size = SUMS };
 	uint32_t highest;
 
 	memset(sums, 0, sizeof(sums));
-	m.m_file = memfd_create("mountinfo", MFD_CLOEXEC);
+	mi.mi_file = memfd_create("mountinfo", MFD_CLOEXEC);
 	feed = (struct feed){ bytes, size };
-	mounts_read(&m, &highest);
-	mounts_compare(&m);
-	close(m.m_file);
+	mountinfo_read(&mi, &highest);
+	mountinfo_compare(&mi);
+	close(mi.mi_file);
 	return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A call of kevent() under way: kevent.c takes changes, wait.c waits, collect.c gives events out. */
+/* A call of kevent() under way: call.c takes changes, wait.c waits, collect.c gives events out. */
 #ifndef KQ_CALL_H
 #define KQ_CALL_H
 
@@ -10,6 +10,13 @@
 #include <sys/epoll.h>
 
 struct kqueue;
+
+/* Addresses below this are nobody's: a null pointer, perhaps with an index. */
+#define KEVENT_PAGE	4096
+
+/* A call that does not wait for epoll first.  kq: entered; NULL: to be entered, if it is one. */
+int	kevent_unusual(int fd, struct kqueue *kq, const struct kevent *changelist, int nchanges,
+	    struct kevent *events, int room, const struct timespec *timeout);
 
 /*
  * epoll's reports are read into a small array on the stack or, for a call that

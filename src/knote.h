@@ -67,6 +67,11 @@ struct knote_list {
 #define KN_LOOK		0x40u	/* to be looked at in every call while it is not ready */
 #define KN_LOOKED	0x80u	/* is in kq_look */
 
+/* What kn_kind is of a knote with these. */
+#define KNOTE_KIND(flags, filter, status) (((struct knote) {			\
+		.kn_flags = (flags), .kn_filter = (filter), .kn_status = (status) \
+	}).kn_kind)
+
 /* The pool: slots are never 0. */
 struct knote_pool {
 	struct knote	**kp_chunk;

@@ -7,6 +7,7 @@
 #include "hidden.h"
 #include "interpose/next.h"
 #include "mem.h"
+#include "public.h"
 #include "source/aio.h"
 #include "source/inotify.h"
 #include "source/mounts.h"
@@ -21,8 +22,6 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-
-#define KQ_PUBLIC __attribute__((visibility("default")))
 
 static struct lock pool_lock;
 static _Atomic(struct kqueue *) pool_all;	/* grows at its head only */
@@ -138,7 +137,7 @@ kqueue_get_nested(struct kqueue *kq, unsigned lane)
 	return kq->kq_nested[lane - 1];
 }
 
-/* The epoll behind number U gets a number of our own, and the bell. */
+/* The epoll behind the program's number gets one of our own, and the bell. */
 static int
 kqueue_equip(struct kqueue *kq, int number)
 {
@@ -294,10 +293,8 @@ kqueue1(int flags)
 {
 	int fd;
 
-	if ((flags & ~(O_CLOEXEC | O_NONBLOCK)) != 0) {
-		errno = EINVAL;
-		return -1;
-	}
+	if ((flags & ~(O_CLOEXEC | O_NONBLOCK)) != 0)
+		return public_result(-EINVAL);
 	fd = kqueue();
 	if (fd >= 0 && (flags & O_NONBLOCK) != 0)
 		(void)fcntl(fd, F_SETFL, O_NONBLOCK);

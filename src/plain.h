@@ -17,12 +17,9 @@
 #define USUAL_NOT	(EV_CLEAR | EV_UDATA_SPECIFIC | EV_VANISHED)
 #define PLAIN_NOT	(USUAL_NOT | EV_ONESHOT | EV_DISPATCH)
 
-/* With a count, or without, or either; what its knote and its watch are is a word of each, without these bits. */
+/* With a count, or without, or either; what its knote (KNOTE_KIND()) and its watch are is a word of each. */
 enum plain { PLAIN_COUNTED, PLAIN_UNCOUNTED, PLAIN_ANY };
 
-#define PLAIN_KIND(flags, filter, status) (((struct knote) {			\
-		.kn_flags = (flags), .kn_filter = (filter), .kn_status = (status) \
-	}).kn_kind)
 #define PLAIN_FORM(lane, kind) (((struct watch) { .w_lane = (lane), .w_kind = (kind) }).w_form)
 
 static inline __attribute__((always_inline)) bool
@@ -30,7 +27,7 @@ plain_kind(const struct knote *kn, const enum plain counted)
 {
 	const uint32_t either = counted == PLAIN_ANY ? NOTE_NOCOUNT : 0;
 
-	return (kn->kn_kind & PLAIN_KIND(PLAIN_NOT, 0xff, 0xff)) == PLAIN_KIND(0, -EVFILT_READ, 0) &&
+	return (kn->kn_kind & KNOTE_KIND(PLAIN_NOT, 0xff, 0xff)) == KNOTE_KIND(0, -EVFILT_READ, 0) &&
 	    (kn->kn_sfflags & ~either) == (counted == PLAIN_UNCOUNTED ? NOTE_NOCOUNT : 0) && kn->kn_next == 0;
 }
 

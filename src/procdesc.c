@@ -9,6 +9,7 @@
  * own state behind.  To go without it in silence would leave processes running
  * that the program means to be dead: it is refused.
  */
+#include "public.h"
 #include "source/pidfd.h"
 
 #include <errno.h>
@@ -23,8 +24,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define KQ_PUBLIC __attribute__((visibility("default")))
-
 /*
  * A page that parent and child share.  The child waits there until the parent
  * has its descriptor: it must not end before, since a handler of SIGCHLD,
@@ -32,15 +31,6 @@
  * can do that: others who fork meanwhile would hold it open.
  */
 enum gate { GATE_SHUT, GATE_OPEN, GATE_CANCELLED };
-
-static int
-procdesc_result(int result)
-{
-	if (result >= 0)
-		return result;
-	errno = -result;
-	return -1;
-}
 
 /* Where time_t is wider than a register, the call that was made for it (5.1). */
 #ifdef SYS_futex_time64
@@ -122,24 +112,24 @@ pdfork(int *fdp, int flags)
 	void *gate;
 
 	if ((flags & ~(PD_DAEMON | PD_CLOEXEC)) != 0)
-		return procdesc_result(-EINVAL);
+		return public_result(-EINVAL);
 	if (fdp == NULL)
-		return procdesc_result(-EFAULT);
+		return public_result(-EFAULT);
 	if ((flags & PD_DAEMON) == 0)
-		return procdesc_result(-ENOTSUP);
+		return public_result(-ENOTSUP);
 	/* If there can be no descriptor, it is better known before there is a child. */
 	result = procdesc_open(getpid());
 	if (result < 0)
-		return procdesc_result(result);
+		return public_result(result);
 	syscall(SYS_close, result);
 	gate = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (gate == MAP_FAILED)
-		return procdesc_result(-errno);
+		return public_result(-errno);
 	result = procdesc_fork(gate, fdp, flags);
 	munmap(gate, size);
 	if (result >= 0)
 		errno = saved;
-	return procdesc_result(result);
+	return public_result(result);
 }
 
 KQ_PUBLIC int
@@ -148,10 +138,10 @@ pdgetpid(int fd, pid_t *pidp)
 	int saved = errno, pid;
 
 	if (pidp == NULL)
-		return procdesc_result(-EFAULT);
+		return public_result(-EFAULT);
 	pid = pidfd_process(fd);
 	if (pid < 0)
-		return procdesc_result(pid);
+		return public_result(pid);
 	*pidp = pid;
 	errno = saved;
 	return 0;
@@ -164,7 +154,7 @@ pdkill(int fd, int signum)
 	int saved = errno, error = pidfd_check(fd);
 
 	if (error < 0)
-		return procdesc_result(error);
+		return public_result(error);
 	errno = saved;
 	return (int)syscall(SYS_pidfd_send_signal, fd, signum, NULL, 0);
 }

@@ -4,12 +4,12 @@
  * <sys/event.h> gives kevent() and kevent64() these names there.  The library
  * itself is compiled with the other, older struct timespec.
  */
+#include "public.h"
+
 #include <stdint.h>
 #include <sys/event.h>
 
 #if defined(__GLIBC__) && defined(__TIMESIZE) && __TIMESIZE == 32
-
-#define KQ_PUBLIC __attribute__((visibility("default")))
 
 struct timespec64 {
 	int64_t	tv_sec;

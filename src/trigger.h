@@ -54,9 +54,6 @@ trigger_make(struct kqueue *kq, const struct kevent *kev)
 
 /* What a registration is that is told once (EV_CLEAR) and stays as it is; other flags make no difference here. */
 #define TRIGGER_FLAGS	(EV_CLEAR | EV_ONESHOT | EV_DISPATCH | EV_VANISHED)
-#define TRIGGER_KIND(flags, filter, status) (((struct knote) {			\
-		.kn_flags = (flags), .kn_filter = (filter), .kn_status = (status) \
-	}).kn_kind)
 
 /* What knote_collect() does if kq_ready is but one of these.  False, and nothing is done: it is not. */
 static inline bool
@@ -68,8 +65,8 @@ trigger_tell(struct kqueue *kq, struct kevent *event)
 	if (slot == 0 || slot != kq->kq_ready.kl_last)
 		return false;
 	kn = knote_at(&kq->kq_pool, slot);
-	if ((kn->kn_kind & TRIGGER_KIND(TRIGGER_FLAGS, 0xff, 0xff)) !=
-	    TRIGGER_KIND(EV_CLEAR, -EVFILT_USER, KN_ACTIVE | KN_QUEUED) || kn->kn_fflags == 0)
+	if ((kn->kn_kind & KNOTE_KIND(TRIGGER_FLAGS, 0xff, 0xff)) !=
+	    KNOTE_KIND(EV_CLEAR, -EVFILT_USER, KN_ACTIVE | KN_QUEUED) || kn->kn_fflags == 0)
 		return false;
 	event->ident = kn->kn_ident;
 	event->filter = EVFILT_USER;

@@ -191,6 +191,37 @@ kevent_wait_astray(int error)
 	return error == -EBADF || error == -EINVAL;
 }
 
+/*
+ * A wait in ep has said n, as kevent_wait_once() says it; again: not the first of this call.  Events out; 0 or
+ * -errno, EAGAIN as there.
+ */
+static inline int
+kevent_wait_ended(struct call *call, int ep, int n, bool again, int *astray)
+{
+	struct kqueue *kq = call->kq;
+	int error = n < 0 ? n : 0, bytes = early_count(kq, call->items, n);
+
+	kqueue_lock_inline(kq);
+	if (bytes > 0)
+		early_begin(kq, call->items->data.u64, bytes);
+	if (!kqueue_is_open(kq))
+		error = -EBADF;
+	else if (ep != kq->kq_ep || (kevent_wait_astray(error) && (*astray)++ < KEVENT_ASTRAY))
+		n = kevent_wait_moved(call, n, &error);
+	else if (error == -EINTR || error == -EAGAIN)
+		n = kqueue_poll(kq->kq_ep, call->items, call->nitems);
+	kq->kq_waited = true;
+	if (n > 0 && !again)
+		kevent_collect(call, n);
+	else if (n > 0)
+		kevent_collect_again(call, n);
+	kq->kq_waited = false;
+	if (bytes > 0)
+		early_end(kq);
+	kqueue_unlock_inline(kq);
+	return error;
+}
+
 /* woken: not NULL if it has waited once already. */
 static int
 kevent_wait(struct call *call, const struct timespec *timeout, const struct woken *woken)
@@ -199,7 +230,7 @@ kevent_wait(struct call *call, const struct timespec *timeout, const struct woke
 	struct timespec left;
 	int64_t deadline = 0;
 	bool again = woken != NULL && woken->n == 0;
-	int n, error, ep, late = 0, astray = 0, bytes;
+	int n, error, ep, late = 0, astray = 0;
 
 	if (timeout != NULL && timeout->tv_sec > KEVENT_FOREVER)
 		timeout = NULL;
@@ -216,28 +247,9 @@ kevent_wait(struct call *call, const struct timespec *timeout, const struct woke
 			ep = woken->ep;
 			n = woken->n;
 		}
-		error = n < 0 ? n : 0;
 		if (n == 0)
 			return 0;
-		bytes = early_count(kq, call->items, n);
-		kqueue_lock_inline(kq);
-		if (bytes > 0)
-			early_begin(kq, call->items->data.u64, bytes);
-		if (!kqueue_is_open(kq))
-			error = -EBADF;
-		else if (ep != kq->kq_ep || (kevent_wait_astray(error) && astray++ < KEVENT_ASTRAY))
-			n = kevent_wait_moved(call, n, &error);
-		else if (error == -EINTR || error == -EAGAIN)
-			n = kqueue_poll(kq->kq_ep, call->items, call->nitems);
-		kq->kq_waited = true;
-		if (n > 0 && !again)
-			kevent_collect(call, n);
-		else if (n > 0)
-			kevent_collect_again(call, n);
-		kq->kq_waited = false;
-		if (bytes > 0)
-			early_end(kq);
-		kqueue_unlock_inline(kq);
+		error = kevent_wait_ended(call, ep, n, again, &astray);
 		if (call->out.el_count > 0)
 			return 0;
 		if (error < 0 && error != -EAGAIN)

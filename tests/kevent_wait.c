@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * How kevent() waits: timeouts and signals; cancellation is in kevent_cancel.c.
- * What one call returns of what is ready is in kevent_turns.c.
+ * What one call returns of what is ready is in kevent_room.c and kevent_turns.c.
  */
 #include "kevent_wait.h"
 

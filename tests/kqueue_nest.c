@@ -4,64 +4,89 @@
 
 #include <unistd.h>
 
+static int inner, outer;
+
+static void
+begin(void)
+{
+	inner = queue();
+	outer = queue();
+}
+
+static void
+end(void)
+{
+	close(inner);
+	close(outer);
+}
+
+/* Has the outer queue watch the inner one. */
+static void
+nest(unsigned short flags)
+{
+	ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_READ, EV_ADD | flags, 0, 0, NULL), 0);
+}
+
+static struct kevent
+nested_event(void)
+{
+	return event_of(outer, (uintptr_t)inner, EVFILT_READ);
+}
+
 START_TEST(kqueue_nest__data_is_the_number_of_ready_registrations)
 {
-	int inner = queue(), outer = queue(), fds[2];
+	int fds[2];
 	struct kevent events[4];
 
-	ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	begin();
+	nest(0);
 	no_event(outer);
 	pair(PAIR_UNIX, fds);
 	put(fds[1], 5);
 	for (uintptr_t i = 0; i < 3; i++) {
 		ck_assert_int_eq(change(inner, i, EVFILT_USER, EV_ADD | EV_CLEAR, NOTE_TRIGGER, 0, NULL), 0);
-		ck_assert_int_eq(event_of(outer, (uintptr_t)inner, EVFILT_READ).data, (intmax_t)i + 1);
+		ck_assert_int_eq(nested_event().data, (intmax_t)i + 1);
 	}
 	ck_assert_int_eq(change(inner, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
-	ck_assert_int_eq(event_of(outer, (uintptr_t)inner, EVFILT_READ).data, 4);
+	ck_assert_int_eq(nested_event().data, 4);
 	ck_assert_int_eq(change(inner, (uintptr_t)fds[0], EVFILT_WRITE, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
-	ck_assert_int_eq(event_of(outer, (uintptr_t)inner, EVFILT_READ).data, 5);
+	ck_assert_int_eq(nested_event().data, 5);
 	ck_assert_int_eq(change(inner, 2, EVFILT_USER, EV_DISABLE, 0, 0, NULL), 0);
-	ck_assert_int_eq(event_of(outer, (uintptr_t)inner, EVFILT_READ).data, 4);
+	ck_assert_int_eq(nested_event().data, 4);
 	/* Asking took nothing away. */
 	ck_assert_int_eq(collect(inner, events, 4, 0), 4);
 	no_event(inner);
 	no_event(outer);
 	close_pair(fds);
-	close(inner);
-	close(outer);
+	end();
 }
 END_TEST
 
 START_TEST(kqueue_nest__nested_event_is_told_again_until_collected)
 {
-	int inner = queue(), outer = queue();
-
-	ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	begin();
+	nest(0);
 	ck_assert_int_eq(change(inner, 1, EVFILT_USER, EV_ADD | EV_CLEAR, NOTE_TRIGGER, 0, NULL), 0);
 	for (int i = 0; i < 5; i++)
-		event_of(outer, (uintptr_t)inner, EVFILT_READ);
+		nested_event();
 	event_of(inner, 1, EVFILT_USER);
 	no_event(inner);
 	no_event(outer);
 	ck_assert(!readable(outer, 0));
-	close(inner);
-	close(outer);
+	end();
 }
 END_TEST
 
 START_TEST(kqueue_nest__nested_clear_fires_at_every_arrival)
 {
-	int inner = queue(), outer = queue();
-
-	ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_READ, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+	begin();
+	nest(EV_CLEAR);
 	for (uintptr_t i = 0; i < 5; i++) {
 		no_event(outer);
 		ck_assert_int_eq(change(inner, i, EVFILT_USER, EV_ADD | EV_CLEAR, NOTE_TRIGGER, 0, NULL), 0);
-		ck_assert_int_eq(event_of(outer, (uintptr_t)inner, EVFILT_READ).data, (intmax_t)i + 1);
+		ck_assert_int_eq(nested_event().data, (intmax_t)i + 1);
 	}
-	close(inner);
-	close(outer);
+	end();
 }
 END_TEST
 
@@ -70,21 +95,18 @@ START_TEST(kqueue_nest__nested_clear_fires_anew_once_all_was_collected)
 {
 	static const unsigned short flags[] = { EV_CLEAR, EV_ONESHOT, EV_DISPATCH };
 	struct kevent events[4];
-	int inner, outer;
 
 	for (int i = 0; i < 6; i++) {
-		inner = queue();
-		outer = queue();
-		ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_READ, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+		begin();
+		nest(EV_CLEAR);
 		for (int n = 0; n < 8; n++) {
 			ck_assert_int_eq(change(inner, 1, EVFILT_USER, (unsigned short)(EV_ADD | flags[i / 2]), 0, 0, NULL), 0);
 			ck_assert_int_eq(change(inner, 1, EVFILT_USER, EV_ENABLE, NOTE_TRIGGER, 0, NULL), 0);
-			ck_assert_int_eq(event_of(outer, (uintptr_t)inner, EVFILT_READ).data, 1);
+			ck_assert_int_eq(nested_event().data, 1);
 			ck_assert_int_eq(collect(inner, events, i % 2 == 0 ? 1 : 4, 0), 1);
 			no_event(outer);
 		}
-		close(inner);
-		close(outer);
+		end();
 	}
 }
 END_TEST
@@ -92,22 +114,22 @@ END_TEST
 /* The same while the inner queue has a descriptor that stays ready. */
 START_TEST(kqueue_nest__nested_clear_fires_anew_beside_what_stays_ready)
 {
-	int inner = queue(), outer = queue(), fds[2];
+	int fds[2];
 	struct kevent events[4];
 
+	begin();
 	pair(PAIR_UNIX, fds);
 	put(fds[1], 1);
 	ck_assert_int_eq(change(inner, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
 	ck_assert_int_eq(change(inner, 1, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
-	ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_READ, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
-	event_of(outer, (uintptr_t)inner, EVFILT_READ);
+	nest(EV_CLEAR);
+	nested_event();
 	for (int n = 0; n < 8; n++) {
 		ck_assert_int_eq(change(inner, 1, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), 0);
-		event_of(outer, (uintptr_t)inner, EVFILT_READ);
+		nested_event();
 		ck_assert_int_eq(collect(inner, events, 4, 0), 2);
 	}
-	close(inner);
-	close(outer);
+	end();
 	close_pair(fds);
 }
 END_TEST
@@ -134,16 +156,14 @@ END_TEST
 
 START_TEST(kqueue_nest__disabled_registrations_do_not_count)
 {
-	int inner = queue(), outer = queue();
-
-	ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	begin();
+	nest(0);
 	ck_assert_int_eq(change(inner, 1, EVFILT_USER, EV_ADD | EV_DISABLE, NOTE_TRIGGER, 0, NULL), 0);
 	ck_assert(!readable(inner, 0));
 	no_event(outer);
 	ck_assert_int_eq(change(inner, 1, EVFILT_USER, EV_ENABLE, 0, 0, NULL), 0);
-	ck_assert_int_eq(event_of(outer, (uintptr_t)inner, EVFILT_READ).data, 1);
-	close(inner);
-	close(outer);
+	ck_assert_int_eq(nested_event().data, 1);
+	end();
 }
 END_TEST
 
@@ -208,14 +228,15 @@ END_TEST
 /* What was counted, and what comes until it is collected, is one event. */
 START_TEST(kqueue_nest__counted_clear_is_told_once)
 {
-	int inner = queue(), outer = queue(), fds[2];
+	int fds[2];
 	struct kevent event;
 
+	begin();
 	pair(PAIR_PIPE, fds);
 	ck_assert_int_eq(change(inner, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
-	ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	nest(0);
 	put(fds[1], 1);
-	ck_assert_int_eq(event_of(outer, (uintptr_t)inner, EVFILT_READ).data, 1);
+	ck_assert_int_eq(nested_event().data, 1);
 	close(fds[1]);
 	event = event_of(inner, (uintptr_t)fds[0], EVFILT_READ);
 	ck_assert_int_eq(event.data, 1);
@@ -223,8 +244,7 @@ START_TEST(kqueue_nest__counted_clear_is_told_once)
 	no_event(inner);
 	no_event(outer);
 	close(fds[0]);
-	close(inner);
-	close(outer);
+	end();
 }
 END_TEST
 
@@ -234,22 +254,22 @@ START_TEST(kqueue_nest__counted_dispatch_that_passed_is_told_again)
 	static const unsigned short manners[] = { EV_DISPATCH, EV_ONESHOT, EV_CLEAR };
 
 	for (int i = 0; i < 6; i++) {
-		int outer = queue(), inner = queue(), fds[2];
+		int fds[2];
 
+		begin();
 		pair(PAIR_PIPE, fds);
-		ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+		nest(0);
 		ck_assert_int_eq(change(inner, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | manners[i % 3], 0, 0, NULL), 0);
 		put(fds[1], 1);
-		event_of(outer, (uintptr_t)inner, EVFILT_READ);
+		nested_event();
 		get(fds[0], 1);
 		no_event(i < 3 ? outer : inner);
 		put(fds[1], 1);
 		ck_assert(readable(inner, 0));
-		ck_assert_int_eq(event_of(outer, (uintptr_t)inner, EVFILT_READ).data, 1);
+		ck_assert_int_eq(nested_event().data, 1);
 		ck_assert_int_eq(event_of(inner, (uintptr_t)fds[0], EVFILT_READ).data, 1);
 		close_pair(fds);
-		close(inner);
-		close(outer);
+		end();
 	}
 }
 END_TEST
@@ -257,61 +277,56 @@ END_TEST
 /* A level whose mark was not met, and is when the queue is counted, stays one. */
 START_TEST(kqueue_nest__counted_mark_that_is_met_stays_ready)
 {
-	int outer = queue(), inner = queue(), fds[2];
+	int fds[2];
 
+	begin();
 	pair(PAIR_PIPE, fds);
 	ck_assert_int_eq(change(inner, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, NOTE_LOWAT, 10, NULL), 0);
 	put(fds[1], 1);
 	no_event(inner);
 	put(fds[1], 20);
-	ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
-	event_of(outer, (uintptr_t)inner, EVFILT_READ);
+	nest(0);
+	nested_event();
 	for (int i = 0; i < 3; i++) {
 		ck_assert_int_eq(event_of(inner, (uintptr_t)fds[0], EVFILT_READ).data, 21);
 		ck_assert(readable(inner, 0));
-		event_of(outer, (uintptr_t)inner, EVFILT_READ);
+		nested_event();
 	}
 	close_pair(fds);
-	close(inner);
-	close(outer);
+	end();
 }
 END_TEST
 
 START_TEST(kqueue_nest__other_filters_on_a_queue_are_einval)
 {
-	int inner = queue(), outer = queue();
-
+	begin();
 	ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_WRITE, EV_ADD, 0, 0, NULL), EINVAL);
 	ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_VNODE, EV_ADD, NOTE_WRITE, 0, NULL), EINVAL);
 	ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_WRITE, EV_DELETE, 0, 0, NULL), ENOENT);
-	close(inner);
-	close(outer);
+	end();
 }
 END_TEST
 
 START_TEST(kqueue_nest__closing_the_inner_queue_removes_it_from_the_outer)
 {
-	int inner = queue(), outer = queue();
-
+	begin();
 	ck_assert_int_eq(change(inner, 1, EVFILT_USER, EV_ADD, NOTE_TRIGGER, 0, NULL), 0);
-	ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
-	event_of(outer, (uintptr_t)inner, EVFILT_READ);
+	nest(0);
+	nested_event();
 	close(inner);
 	no_event(outer);
 	ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_READ, EV_DELETE, 0, 0, NULL), EBADF);
 	inner = queue();
 	ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_READ, EV_DELETE, 0, 0, NULL), ENOENT);
-	close(inner);
-	close(outer);
+	end();
 }
 END_TEST
 
 START_TEST(kqueue_nest__closing_the_outer_queue_leaves_the_inner_alone)
 {
-	int inner = queue(), outer = queue();
-
+	begin();
 	ck_assert_int_eq(change(inner, 1, EVFILT_USER, EV_ADD, 0, 0, NULL), 0);
-	ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	nest(0);
 	close(outer);
 	ck_assert_int_eq(change(inner, 1, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), 0);
 	event_of(inner, 1, EVFILT_USER);

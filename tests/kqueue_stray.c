@@ -11,6 +11,18 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+/* Has fd watched; a duplicate of it, which keeps its file when it is closed. */
+static int
+watch_copied(int kq, int fd, short filter, unsigned short flags)
+{
+	int copy;
+
+	ck_assert_int_eq(change(kq, (uintptr_t)fd, filter, EV_ADD | flags,
+	    filter == EVFILT_EXCEPT ? NOTE_OOB : 0, 0, &old_mark), 0);
+	ck_assert_int_ge(copy = fcntl(fd, F_DUPFD_CLOEXEC, 50), 0);
+	return copy;
+}
+
 /* Until it is closed, nothing is told of it; and a wait is not longer than was asked for. */
 static void
 is_idle(int kq)
@@ -33,8 +45,7 @@ START_TEST(kqueue_stray__duplicate_neither_reports_nor_spins)
 			int kq = queue(), fds[2], copy, file = -1;
 
 			pair(PAIR_UNIX, fds);
-			ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD | flags[i], 0, 0, NULL), 0);
-			ck_assert_int_ge(copy = fcntl(fds[0], F_DUPFD_CLOEXEC, 50), 0);
+			copy = watch_copied(kq, fds[0], EVFILT_READ, flags[i]);
 			put(fds[1], 1);
 			unseen_close(fds[0]);
 			if (taken)
@@ -63,8 +74,7 @@ START_TEST(kqueue_stray__duplicate_that_can_be_written_is_silent)
 		int kq = queue(), fds[2], copy;
 
 		pair(kinds[i], fds);
-		ck_assert_int_eq(change(kq, (uintptr_t)fds[1], EVFILT_WRITE, EV_ADD, 0, 0, NULL), 0);
-		ck_assert_int_ge(copy = fcntl(fds[1], F_DUPFD_CLOEXEC, 50), 0);
+		copy = watch_copied(kq, fds[1], EVFILT_WRITE, 0);
 		unseen_close(fds[1]);
 		is_idle(kq);
 		ck_assert(!readable(kq, 0));
@@ -85,8 +95,7 @@ START_TEST(kqueue_stray__duplicate_at_its_end_is_silent)
 		int kq = queue(), fds[2], copy;
 
 		pair(PAIR_UNIX, fds);
-		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], filters[i], EV_ADD, NOTE_OOB, 0, NULL), 0);
-		ck_assert_int_ge(copy = fcntl(fds[0], F_DUPFD_CLOEXEC, 50), 0);
+		copy = watch_copied(kq, fds[0], filters[i], 0);
 		unseen_close(fds[0]);
 		close(fds[1]);
 		is_idle(kq);
@@ -137,9 +146,8 @@ START_TEST(kqueue_stray__send_queue_is_silent)
 
 	pair(PAIR_UNIX, fds);
 	put(fds[1], 1);
-	ck_assert_int_eq(change(kq, (uintptr_t)fds[1], EVFILT_EMPTY, EV_ADD, 0, 0, NULL), 0);
+	copy = watch_copied(kq, fds[1], EVFILT_EMPTY, 0);
 	no_event(kq);
-	ck_assert_int_ge(copy = fcntl(fds[1], F_DUPFD_CLOEXEC, 50), 0);
 	unseen_close(fds[1]);
 	get(fds[0], 1);
 	is_idle(kq);
@@ -160,9 +168,8 @@ START_TEST(kqueue_stray__many_duplicates_do_not_hide_what_is_ready)
 	ck_assert_int_eq(change(kq, (uintptr_t)live[0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
 	for (int i = 0; i < 8; i++) {
 		pair(PAIR_UNIX, fds);
-		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+		copies[i] = watch_copied(kq, fds[0], EVFILT_READ, 0);
 		put(fds[1], 1);
-		ck_assert_int_ge(copies[i] = fcntl(fds[0], F_DUPFD_CLOEXEC, 50), 0);
 		unseen_close(fds[0]);
 		close(fds[1]);
 	}
@@ -190,8 +197,7 @@ START_TEST(kqueue_stray__number_registered_anew_keeps_its_registration)
 		int kq = queue(), fds[2], again[2], copies[2];
 
 		pair(PAIR_UNIX, fds);
-		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, &old_mark), 0);
-		ck_assert_int_ge(copies[0] = fcntl(fds[0], F_DUPFD_CLOEXEC, 50), 0);
+		copies[0] = watch_copied(kq, fds[0], EVFILT_READ, 0);
 		put(fds[1], 1);
 		unseen_close(fds[0]);
 		pair(PAIR_UNIX, again);
@@ -221,8 +227,7 @@ START_TEST(kqueue_stray__deleting_does_not_bring_it_back)
 		int kq = queue(), fds[2], file, copy, error;
 
 		pair(PAIR_UNIX, fds);
-		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
-		ck_assert_int_ge(copy = fcntl(fds[0], F_DUPFD_CLOEXEC, 50), 0);
+		copy = watch_copied(kq, fds[0], EVFILT_READ, 0);
 		put(fds[1], 1);
 		unseen_close(fds[0]);
 		ck_assert_int_eq(file = open("/dev/null", O_RDWR), fds[0]);
@@ -248,9 +253,8 @@ START_TEST(kqueue_stray__duplicate_in_a_nested_queue_is_silent)
 	int outer = queue(), inner = queue(), fds[2], copy;
 
 	pair(PAIR_UNIX, fds);
-	ck_assert_int_eq(change(inner, (uintptr_t)fds[0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	copy = watch_copied(inner, fds[0], EVFILT_READ, 0);
 	ck_assert_int_eq(change(outer, (uintptr_t)inner, EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
-	ck_assert_int_ge(copy = fcntl(fds[0], F_DUPFD_CLOEXEC, 50), 0);
 	put(fds[1], 1);
 	unseen_close(fds[0]);
 	is_idle(outer);

@@ -235,7 +235,7 @@ check_restart(unsigned int flags)
 	int64_t asked;
 	int kq = queue_with(0, 0, 1);
 
-	nap(20);
+	ck_assert(readable(kq, HARNESS_TIMEOUT * 500));
 	/* Expired: forgotten. */
 	ck_assert_int_eq(timer(kq, 1, flags, NOTE_SECONDS, 3600), 0);
 	no_event(kq);

@@ -151,6 +151,16 @@ begin(int *kq, bool date)
 	return start;
 }
 
+/* The same; timer 1 was told, and what is to be done about timer 2 was put off. */
+static int64_t
+begin_put_off(int *kq)
+{
+	int64_t start = begin(kq, false);
+
+	event_of(*kq, 1, EVFILT_TIMER);
+	return start;
+}
+
 /* Nothing is due: no call says so, and the queue is not readable from then on. */
 static void
 nothing(int kq)
@@ -186,8 +196,7 @@ START_TEST(timer_soon__who_waits_again_sleeps_until_the_next)
 	struct waiter w;
 	int kq;
 
-	begin(&kq, false);
-	event_of(kq, 1, EVFILT_TIMER);
+	begin_put_off(&kq);
 	waiter_start(&w, kq, -1);
 	ck_assert_int_eq(armings, 1);
 	go_by(40 * US - TAKES);
@@ -263,14 +272,12 @@ START_TEST(timer_soon__next_is_withdrawn)
 	int64_t start;
 	int kq;
 
-	start = begin(&kq, false);
-	event_of(kq, 1, EVFILT_TIMER);
+	start = begin_put_off(&kq);
 	ck_assert_int_eq(timer(kq, 2, EV_DELETE, 0, 0), 0);
 	nothing(kq);
 	close(kq);
 
-	start = begin(&kq, false);
-	event_of(kq, 1, EVFILT_TIMER);
+	start = begin_put_off(&kq);
 	ck_assert_int_eq(timer(kq, 2, EV_DISABLE, 0, 0), 0);
 	nothing(kq);
 	go_by(start + 40 * US - clock_of(false));
@@ -280,8 +287,7 @@ START_TEST(timer_soon__next_is_withdrawn)
 	nothing(kq);
 	close(kq);
 
-	start = begin(&kq, false);
-	event_of(kq, 1, EVFILT_TIMER);
+	start = begin_put_off(&kq);
 	at(kq, 2, false, start + 5 * MS);
 	at(kq, 3, false, start + 3 * MS);
 	at(kq, 4, false, start + 2 * MS);
@@ -303,8 +309,7 @@ START_TEST(timer_soon__another_comes_first)
 	int64_t start;
 	int kq;
 
-	start = begin(&kq, false);
-	event_of(kq, 1, EVFILT_TIMER);
+	start = begin_put_off(&kq);
 	at(kq, 3, false, start + 30 * US);
 	go_by(start + 30 * US - clock_of(false));
 	event_of(kq, 3, EVFILT_TIMER);
@@ -366,8 +371,7 @@ START_TEST(timer_soon__forked_child_takes_nothing_of_it)
 	int kq, status;
 	pid_t pid;
 
-	begin(&kq, false);
-	event_of(kq, 1, EVFILT_TIMER);
+	begin_put_off(&kq);
 	pid = fork();
 	if (pid == 0)
 		_exit(kevent(kq, NULL, 0, &event, 1, NULL) == -1 && errno == EBADF ? 0 : 1);
@@ -386,8 +390,7 @@ START_TEST(timer_soon__timer_descriptor_is_moved)
 	int64_t start;
 	int kq, fds[2], number;
 
-	start = begin(&kq, false);
-	event_of(kq, 1, EVFILT_TIMER);
+	start = begin_put_off(&kq);
 	number = clocks[0].fd;
 	pair(PAIR_PIPE, fds);
 	ck_assert_int_eq(dup2(fds[0], number), number);

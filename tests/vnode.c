@@ -3,13 +3,10 @@
  * EVFILT_VNODE on a regular file: what each operation is told as, what it is
  * not told as, and how what happened adds up.  Directories are in vnode_dir.c,
  * other kinds of files and descriptors in vnode_kinds.c, the life of a
- * registration in vnode_life.c.
+ * registration in vnode_life.c, other threads in vnode_threads.c.
  */
-#include "vnode.h"
+#include "vnode_file.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -18,54 +15,6 @@
 #define ALL	(NOTE_DELETE | NOTE_WRITE | NOTE_EXTEND | NOTE_ATTRIB | NOTE_LINK | \
 		NOTE_RENAME | NOTE_REVOKE | NOTE_TRUNCATE | NOTE_OPEN | NOTE_CLOSE | \
 		NOTE_CLOSE_WRITE | NOTE_READ)
-
-#define SIZE	10	/* of the file when it is begun with */
-
-static int kq, fd;			/* fd: the file, in which the offset is at the end */
-static char path[128], path2[128];	/* its name, and one that is free */
-
-/* Another file takes the place of the one before. */
-static void
-renew(void)
-{
-	snprintf(path, sizeof(path), "%s/file", scratch_dir());
-	snprintf(path2, sizeof(path2), "%s/other", scratch_dir());
-	unlink(path);
-	unlink(path2);
-	close(fd);
-	fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0644);
-	ck_assert_int_ge(fd, 0);
-	put(fd, SIZE);
-}
-
-static void
-begin(void)
-{
-	fd = -1;
-	renew();
-	kq = queue();
-}
-
-static void
-end(void)
-{
-	close(kq);
-	close(fd);
-}
-
-static void
-watch(unsigned int flags, unsigned int notes)
-{
-	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_VNODE, (unsigned short)(EV_ADD | flags),
-	    notes, 0, NULL), 0);
-}
-
-/* What is told now; 0: nothing. */
-static unsigned int
-told(void)
-{
-	return told_of(kq, fd);
-}
 
 static void
 touch_other(void)
@@ -447,41 +396,6 @@ START_TEST(vnode__modification_time_alone_is_an_attribute)
 }
 END_TEST
 
-START_TEST(vnode__write_of_another_thread_wakes_a_waiter)
-{
-	struct waiter w;
-
-	begin();
-	watch(EV_CLEAR, NOTE_WRITE);
-	waiter_start(&w, kq, -1);
-	grow();
-	waiter_join(&w);
-	ck_assert_int_eq(w.count, 1);
-	ck_assert_uint_eq(w.event.ident, (uintptr_t)fd);
-	ck_assert_uint_eq(w.event.fflags, NOTE_WRITE | NOTE_EXTEND);
-	end();
-}
-END_TEST
-
-/* What wakes the queue but is not asked for must not end the wait, nor make it spin. */
-START_TEST(vnode__what_is_not_asked_for_wakes_nobody)
-{
-	struct waiter w;
-	int64_t used;
-
-	begin();
-	watch(EV_CLEAR, NOTE_EXTEND | NOTE_ATTRIB);
-	waiter_start(&w, kq, 300);
-	overwrite();
-	used = cpu_ns();
-	waiter_join(&w);
-	ck_assert_int_eq(w.count, 0);
-	ck_assert_int_lt(cpu_ns() - used, 100000000);
-	ck_assert(!readable(kq, 0));
-	end();
-}
-END_TEST
-
 START_TEST(vnode__queue_is_readable_while_there_is_something_to_tell)
 {
 	begin();
@@ -491,95 +405,6 @@ START_TEST(vnode__queue_is_readable_while_there_is_something_to_tell)
 	ck_assert(readable(kq, 0));
 	ck_assert_uint_eq(told(), NOTE_WRITE);
 	ck_assert(!readable(kq, 0));
-	end();
-}
-END_TEST
-
-#define WRITES	20000
-
-static void *
-write_many(void *arg)
-{
-	(void)arg;
-	for (int i = 0; i < WRITES; i++)
-		grow();
-	return NULL;
-}
-
-/* If the last write were lost, the last wait would never end. */
-START_TEST(vnode__no_write_is_lost)
-{
-	struct stat st = { .st_size = 0 };
-	pthread_t writer;
-
-	begin();
-	watch(EV_CLEAR, NOTE_WRITE);
-	ck_assert_int_eq(pthread_create(&writer, NULL, write_many, NULL), 0);
-	while (st.st_size < SIZE + WRITES) {
-		ck_assert_uint_eq(event_of(kq, (uintptr_t)fd, EVFILT_VNODE).fflags & NOTE_WRITE,
-		    NOTE_WRITE);
-		ok(fstat(fd, &st));
-	}
-	ck_assert_int_eq(pthread_join(writer, NULL), 0);
-	end();
-}
-END_TEST
-
-static void *
-remove_slowly(void *arg)
-{
-	(void)arg;
-	change_mode();
-	link_and_remove_first();
-	return NULL;
-}
-
-/* Linux tells of what is linked and unlinked by one event or by two. */
-START_TEST(vnode__no_removal_is_lost)
-{
-	begin();
-	for (int i = 0; i < 500; i++) {
-		pthread_t remover;
-
-		renew();
-		watch(EV_CLEAR, NOTE_DELETE);
-		ck_assert_int_eq(pthread_create(&remover, NULL, remove_slowly, NULL), 0);
-		ck_assert_uint_eq(event_of(kq, (uintptr_t)fd, EVFILT_VNODE).fflags, NOTE_DELETE);
-		ck_assert_int_eq(pthread_join(remover, NULL), 0);
-		ck_assert_uint_eq(told(), 0);
-	}
-	end();
-}
-END_TEST
-
-static void *
-remove_one_name(void *arg)
-{
-	(void)arg;
-	remove_name();
-	return NULL;
-}
-
-/* While unlink() is under way the count has fallen but the name is still there. */
-START_TEST(vnode__removal_is_told_once)
-{
-	unsigned int notes;
-
-	begin();
-	for (int i = 0; i < 2000; i++) {
-		pthread_t remover;
-
-		renew();
-		make_link();
-		watch(EV_CLEAR, NOTE_DELETE);
-		ck_assert_int_eq(pthread_create(&remover, NULL, remove_one_name, NULL), 0);
-		while ((notes = told()) == 0)
-			;
-		ck_assert_uint_eq(notes, NOTE_DELETE);
-		ck_assert_int_eq(pthread_join(remover, NULL), 0);
-		change_mode();
-		ck_assert_uint_eq(told(), 0);
-	}
 	end();
 }
 END_TEST
@@ -599,9 +424,4 @@ HARNESS_MAIN("vnode",
 	vnode__unlink_of_any_name_is_told,
 	vnode__strange_name_is_not_a_deleted_one,
 	vnode__modification_time_alone_is_an_attribute,
-	vnode__write_of_another_thread_wakes_a_waiter,
-	vnode__what_is_not_asked_for_wakes_nobody,
-	vnode__queue_is_readable_while_there_is_something_to_tell,
-	vnode__no_write_is_lost,
-	vnode__no_removal_is_lost,
-	vnode__removal_is_told_once)
+	vnode__queue_is_readable_while_there_is_something_to_tell)

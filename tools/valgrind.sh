@@ -39,9 +39,9 @@ memcheck_groups() {
 
 # Those that have threads.
 helgrind_groups() {
-	echo empty except flags flags_threads fs kevent_nocount kevent_pwait2 kevent_usual kqueue_close kqueue_dup kqueue_hidden \
-	    kqueue_nest kqueue_poll lowat netdev read read_file read_socket signal_blocked signal_wait socket_error timer timer_clock \
-	    udata udata_end user vnode_life vnode_unmount write
+	echo empty except flags flags_threads fs kevent_nocount kevent_pwait2 kevent_usual kqueue_close kqueue_close_ways \
+	    kqueue_dup kqueue_hidden kqueue_nest kqueue_poll lowat netdev read read_file read_socket signal_blocked \
+	    signal_wait socket_error timer timer_clock udata udata_end user vnode_life vnode_unmount write
 }
 
 # Each process writes a file of its own, whole.  Nothing is suppressed, but what comes with helgrind for the C library.

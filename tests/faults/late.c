@@ -431,16 +431,25 @@ START_TEST(late__event_in_vain_leaves_the_report)
 }
 END_TEST
 
+/* A file, and another name that it may be given. */
+static int
+make_file(char path[static 128], char other[static 160])
+{
+	int fd;
+
+	snprintf(path, 128, "%s/file", scratch_dir());
+	snprintf(other, 160, "%s-2", path);
+	ck_assert_int_ge(fd = open(path, O_RDWR | O_CREAT, 0600), 0);
+	return fd;
+}
+
 /* The count is what it was, for there is a link, too: only the name tells.  Linux may make one event of all. */
 static void
 check_slow_name(bool chmod_too)
 {
 	char path[128], other[160];
-	int fd;
+	int fd = make_file(path, other);
 
-	snprintf(path, sizeof(path), "%s/file-%d", scratch_dir(), chmod_too);
-	snprintf(other, sizeof(other), "%s-2", path);
-	ck_assert_int_ge(fd = open(path, O_RDWR | O_CREAT, 0600), 0);
 	kq = queue();
 	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_VNODE, EV_ADD | EV_CLEAR, NOTE_DELETE, 0, NULL), 0);
 	name_until = now_ns() + 600000000;
@@ -451,6 +460,7 @@ check_slow_name(bool chmod_too)
 	no_event(kq);
 	ck_assert_uint_eq(event_of(kq, (uintptr_t)fd, EVFILT_VNODE).fflags, NOTE_DELETE);
 	ck_assert_int_ge(now_ns(), name_until);
+	ck_assert_int_eq(unlink(other), 0);
 	close(fd);
 	close(kq);
 }
@@ -496,20 +506,26 @@ START_TEST(late__report_of_what_is_closed_is_void)
 }
 END_TEST
 
+/* Has the file watched for NOTE_DELETE; for so long it was looked into what came, and was nothing of the kind. */
+static void
+doubt(int fd, const char *path, int64_t ns)
+{
+	int64_t until;
+
+	kq = queue();
+	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_VNODE, EV_ADD | EV_CLEAR, NOTE_DELETE, 0, NULL), 0);
+	ck_assert_int_eq(chmod(path, 0600), 0);
+	for (until = now_ns() + ns; now_ns() < until;)
+		no_event(kq);
+}
+
 /* What came before, and is still being looked into, takes nothing from the time that a name has to go. */
 START_TEST(late__name_that_goes_slowly_after_a_doubt_is_told)
 {
 	char path[128], other[160];
-	int fd;
+	int fd = make_file(path, other);
 
-	snprintf(path, sizeof(path), "%s/file", scratch_dir());
-	snprintf(other, sizeof(other), "%s-2", path);
-	ck_assert_int_ge(fd = open(path, O_RDWR | O_CREAT, 0600), 0);
-	kq = queue();
-	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_VNODE, EV_ADD | EV_CLEAR, NOTE_DELETE, 0, NULL), 0);
-	ck_assert_int_eq(chmod(path, 0600), 0);
-	for (int64_t until = now_ns() + 4400000000; now_ns() < until;)
-		no_event(kq);
+	doubt(fd, path, 4400000000);
 	name_until = now_ns() + 50000000;
 	ck_assert_int_eq(link(path, other), 0);
 	ck_assert_int_eq(unlink(path), 0);
@@ -524,17 +540,10 @@ END_TEST
 START_TEST(late__name_that_goes_slowly_after_a_doubt_is_told_once)
 {
 	char path[128], other[160];
-	int fd;
+	int fd = make_file(path, other);
 
-	snprintf(path, sizeof(path), "%s/file", scratch_dir());
-	snprintf(other, sizeof(other), "%s-2", path);
-	ck_assert_int_ge(fd = open(path, O_RDWR | O_CREAT, 0600), 0);
 	ck_assert_int_eq(link(path, other), 0);
-	kq = queue();
-	ck_assert_int_eq(change(kq, (uintptr_t)fd, EVFILT_VNODE, EV_ADD | EV_CLEAR, NOTE_DELETE, 0, NULL), 0);
-	ck_assert_int_eq(chmod(path, 0600), 0);
-	for (int64_t until = now_ns() + 300000000; now_ns() < until;)
-		no_event(kq);
+	doubt(fd, path, 300000000);
 	name_until = now_ns() + 30000000;
 	ck_assert_int_eq(unlink(path), 0);
 	ck_assert_uint_eq(event_of(kq, (uintptr_t)fd, EVFILT_VNODE).fflags, NOTE_DELETE);
