@@ -118,7 +118,7 @@ fdtable_hidden(int fd)
 {
 	struct fdrole *role = fdtable_role(fd);
 
-	return role != NULL && atomic_load_explicit(&role->fr_owner, memory_order_relaxed) != NULL;
+	return role != NULL && atomic_load_explicit(&role->fr_owner, memory_order_acquire) != NULL;
 }
 
 /* The same, made if need be; NULL: no memory. */
@@ -160,14 +160,17 @@ fdtable_watch(struct kqueue *kq, int fd)
 	    0 : fdtable_watch_first(kq, fd);
 }
 
-/* How often fd was closed while watched. */
+/*
+ * How often fd was closed while watched.  Acquires: who finds a closing counted, and then looks who
+ * watches the number, must not find the watcher of before it, which went first.
+ */
 static inline uint32_t
 fdtable_epoch(int fd)
 {
 	struct fdentry *entry = fdtable_find(fd);
 
 	return entry == NULL ? 0 :
-	    atomic_load_explicit(&entry->fe_state, memory_order_relaxed) / FDTABLE_EPOCH;
+	    atomic_load_explicit(&entry->fe_state, memory_order_acquire) / FDTABLE_EPOCH;
 }
 
 /* What fe_state has room for: of one socket and the next it is not the same. */

@@ -105,17 +105,16 @@ hidden_claim(int fd, _Atomic int *owner)
 static inline __attribute__((always_inline)) void
 hidden_free_here(_Atomic int *owner)
 {
-	unsigned moves;
 	int fd;
 
 	do {
-		moves = atomic_load(&hidden_moves);
 		fd = atomic_load(owner);
 		if (fd >= 0 && hidden_claim(fd, owner)) {
 			syscall_direct(SYS_close, fd, 0, 0, 0);
 			break;
 		}
-	} while (moves > 0);
+		/* Whoever was quicker is still moving it, or the owner has been told. */
+	} while (atomic_load(&hidden_moves) > 0 || atomic_load(owner) != fd);
 	atomic_store(owner, -1);
 }
 

@@ -179,8 +179,11 @@ kqueue_end_unended(void)
 static int
 pool_begin(void)
 {
-	int error = pool_open_eventfd();
+	int error;
 
+	/* First: who takes a number of ours for himself looks whether it is this process's. */
+	atomic_store(&pool_process, getpid());
+	error = pool_open_eventfd();
 	if (error < 0)
 		return error;
 	/* The eventfd is nobody's bell yet. */
@@ -188,7 +191,6 @@ pool_begin(void)
 		hidden_disown(&pool_eventfd);
 		mode_set(MODE_BLIND, true);
 	}
-	atomic_store_explicit(&pool_process, getpid(), memory_order_relaxed);
 	return 0;
 }
 

@@ -34,10 +34,10 @@
 #define PROC_STATUS	0x0000ffffu
 
 /*
- * How long, in nanoseconds.  The kernel has it ready at once, but whoever ends may
- * have to wait for a processor before it is sent.
+ * How long, in nanoseconds.  Who ends wakes us before he sends it, and may lose his processor just then: on a busy
+ * machine he has it again when all others have had theirs.  Only a message that was lost is waited for in vain.
  */
-#define PROC_PATIENCE	20000000
+#define PROC_PATIENCE	1000000000
 
 static uint32_t
 proc_state(const struct knote *kn)

@@ -9,6 +9,7 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -183,23 +184,23 @@ fdkind_space(int fd, enum fdkind kind)
 	return space;
 }
 
+/* How much it tells, or -errno; what it does not is 0. */
 static int
 fdkind_ask_tcp(int fd, struct tcp_info *info)
 {
 	socklen_t size = sizeof(*info);
-	int saved = errno, error = 0;
+	int saved = errno, result;
 
 	memset(info, 0, sizeof(*info));
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &size) == -1)
-		error = -errno;
+	result = getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &size) == -1 ? -errno : (int)size;
 	errno = saved;
-	return error;
+	return result;
 }
 
 static bool
 fdkind_tcp_info(int fd, struct tcp_info *info)
 {
-	return fdkind_ask_tcp(fd, info) == 0;
+	return fdkind_ask_tcp(fd, info) >= 0;
 }
 
 /* Of a listening socket tcpi_unacked is the length of its queue. */
@@ -335,13 +336,15 @@ fdkind_socket_error(int fd, uint32_t revents)
 {
 	socklen_t size = sizeof(int);
 	struct tcp_info info;
-	int saved = errno, domain = 0, error = 0;
+	int saved = errno, domain = 0, error = 0, told;
 
 	if ((revents & (POLLERR | POLLHUP)) != (POLLERR | POLLHUP))
 		return 0;
-	if (fdkind_tcp_info(fd, &info))
+	told = fdkind_ask_tcp(fd, &info);
+	/* An emulator may tell the first word only. */
+	if (told >= (int)(offsetof(struct tcp_info, tcpi_segs_in) + sizeof(info.tcpi_segs_in)))
 		error = fdkind_tcp_error(fd, &info);
-	else if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX)
+	else if (told < 0 && getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX)
 		error = ECONNRESET;
 	errno = saved;
 	return error;

@@ -4,9 +4,11 @@
  * just before, while others use the queue: whatever they do, the queue must be readable in the end
  * if there is an event, and not else, and nobody sleeps on.  Another has counted bytes without the lock, and
  * is held up just after.  What a signal's handler does may be done just before a wait, or after.  And an unlink() has
- * told of itself, but the name takes its time to go.
+ * told of itself, but the name takes its time to go.  Nor is who ends always quick to say how.
  */
 #include "../numbers.h"
+#include "../proc.h"
+#include "../sandbox.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -36,6 +38,9 @@ static sem_t arrived, go;
 static pthread_t thread;
 static int kq;
 
+/* Until then nothing comes from the process connector. */
+static int64_t silent_until;
+
 long
 __wrap_syscall(long number, ...)
 {
@@ -51,6 +56,10 @@ __wrap_syscall(long number, ...)
 		sem_post(&arrived);
 		while (sem_wait(&go) == -1)
 			;
+	}
+	if (number == SYS_recvmmsg && now_ns() < silent_until) {
+		errno = EAGAIN;
+		return -1;
 	}
 	return __real_syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
 }
@@ -556,6 +565,53 @@ START_TEST(late__name_that_goes_slowly_after_a_doubt_is_told_once)
 }
 END_TEST
 
+static void
+see_it_end(pid_t pid, int fd)
+{
+	kq = queue();
+	if (proc(kq, getpid(), EV_ADD, NOTE_FORK) == 0) {
+		ck_assert_int_eq(proc(kq, getpid(), EV_DELETE, 0), 0);
+		ck_assert_int_eq(proc(kq, pid, EV_ADD, NOTE_EXIT), 0);
+		silent_until = now_ns() + 300000000;
+		put(fd, 1);
+		told_end(kq, pid, W_EXITCODE(7, 0));
+		ck_assert_int_ge(now_ns(), silent_until);
+	} else {
+		fprintf(stderr, "skipped: the process connector does not answer here\n");
+		put(fd, 1);
+	}
+	close(kq);
+}
+
+/* Another user's: its end is seen at once, but it loses its processor before it tells its status. */
+START_TEST(late__status_of_a_stranger_is_told)
+{
+	int talk[2];
+	pid_t pid, user;
+
+	if (getuid() != 0) {
+		fprintf(stderr, "skipped: only root has two users\n");
+		return;
+	}
+	pair(PAIR_UNIX, talk);
+	ck_assert_int_ne(pid = fork(), -1);
+	if (pid == 0) {
+		get(talk[1], 1);
+		_exit(7);
+	}
+	ck_assert_int_ne(user = fork(), -1);
+	if (user == 0) {
+		if (!become_nobody())
+			_exit(1);
+		see_it_end(pid, talk[0]);
+		_exit(0);
+	}
+	ck_assert_int_eq(reap(user), 0);
+	ck_assert_int_eq(reap(pid), W_EXITCODE(7, 0));
+	close_pair(talk);
+}
+END_TEST
+
 HARNESS_MAIN("late",
     late__ring_of_what_was_collected_is_not_heard,
     late__ring_behind_another_is_not_heard,
@@ -572,4 +628,5 @@ HARNESS_MAIN("late",
     late__name_that_goes_slowly_is_told,
     late__name_that_goes_slowly_after_a_doubt_is_told,
     late__name_that_goes_slowly_after_a_doubt_is_told_once,
-    late__report_of_what_is_closed_is_void)
+    late__report_of_what_is_closed_is_void,
+    late__status_of_a_stranger_is_told)
