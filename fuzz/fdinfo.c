@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * /proc/self/fdinfo/N, of a pidfd, of an epoll and of any file; /proc/pressure/memory; names of descriptors, and what
- * /proc calls one that has none.
+ * /proc/self/fdinfo/N, of a pidfd, of an epoll and of any file; /proc/pressure/memory; names of descriptors, alone and
+ * in the entries of a directory, and what /proc calls one that has none.
  */
 #include "feed.h"
 
@@ -24,6 +24,11 @@ feed_file(const char *path, const char *mode)
 #include "source/pidfd.c"
 #include "source/procfs.c"
 #include "source/psi.c"
+#include "source/stray.c"
+#include "interpose/close.c"
+
+/* No number from here on is open. */
+#define FAR 1000000
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
@@ -43,9 +48,13 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	feed = whole;
 	psi_total(0, "some");
 	feed = whole;
-	kqueue_of_duplicate(1000000);
+	kqueue_of_duplicate(FAR);
 	feed = whole;
 	fdkind_of_anonymous(0);
+	feed = whole;
+	stray_try_all(-1, 0);
+	feed = whole;
+	close_listed(FAR);
 	feed = whole;
 	name[feed_take(name, sizeof(name) - 1)] = '\0';
 	if (procfs_number(name) < -1)

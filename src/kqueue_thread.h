@@ -16,6 +16,9 @@ struct kqueue_thread {
 	 */
 	unsigned	calls;
 
+	/* Which rings of io_uring, by number, it has used and knows the end of (source/uring.c); 0: none. */
+	unsigned	rings;
+
 	/* What ran in it since it began to wait (source/disposition.c). */
 	union {
 		struct {

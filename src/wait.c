@@ -136,7 +136,7 @@ int
 kevent_interrupted(int error, unsigned results)
 {
 	return error == -EINTR && (sigaction_only_ignored() ||
-	    (results != aio_results() && !sigaction_was_handled())) ? -EAGAIN : error;
+	    (aio_interrupted(results) && !sigaction_was_handled())) ? -EAGAIN : error;
 }
 
 /*

@@ -265,6 +265,31 @@ START_TEST(aio_uring__no_wait_is_interrupted)
 }
 END_TEST
 
+/* Nor when the ring goes with the queue that had need of it. */
+START_TEST(aio_uring__no_wait_is_interrupted_when_the_last_queue_is_closed)
+{
+	int other = queue(), fds[2];
+	struct timespec ts = { 0, 100000000 };
+	struct kevent event;
+	struct aiocb cb;
+	char c;
+
+	pair(PAIR_PIPE, fds);
+	for (int i = 0; i < 3; i++) {
+		int kq = queue();
+
+		put(fds[1], 1);
+		start(aio_read, &cb, kq, fds[0], &c, 1);
+		end_of(kq, &cb);
+		ck_assert_int_eq(aio_return(&cb), 1);
+		close(kq);
+		ck_assert_int_eq(kevent(other, NULL, 0, &event, 1, &ts), 0);
+	}
+	close_pair(fds);
+	close(other);
+}
+END_TEST
+
 static void
 on_signal(int signo)
 {
@@ -540,6 +565,7 @@ main(void)
 		aio_uring__a_sync_comes_after_the_writes_before_it,
 		aio_uring__the_thread_that_started_it_may_exit,
 		aio_uring__no_wait_is_interrupted,
+		aio_uring__no_wait_is_interrupted_when_the_last_queue_is_closed,
 		aio_uring__a_handler_interrupts_a_wait,
 		aio_uring__what_is_under_way_is_cancelled,
 		aio_uring__more_than_the_ring_has_room_for,

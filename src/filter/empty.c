@@ -17,18 +17,24 @@
 #include "source/retry.h"
 
 #include <errno.h>
-#include <fcntl.h>
 
 static int
 empty_attach(struct kqueue *kq, struct knote *kn)
 {
-	enum fdkind kind = fdkind_of((int)kn->kn_ident);
+	enum fdkind kind;
+	int error = fdkind_find((int)kn->kn_ident, &kind);
+	int64_t inode;
 
+	if (error < 0)
+		return error;
 	if (kind != FD_STREAM && kind != FD_DATAGRAM)
-		return fcntl((int)kn->kn_ident, F_GETFD) == -1 ? -EBADF : -EINVAL;
+		return -EINVAL;
 	if (fdkind_unsent((int)kn->kn_ident) < 0)
 		return -ENOTSUP;
-	kn->kn_sdata = fdkind_inode((int)kn->kn_ident);
+	inode = fdkind_inode((int)kn->kn_ident);
+	if (inode < 0)
+		return (int)inode;
+	kn->kn_sdata = inode;
 	return retry_reserve(kq, kn);
 }
 
@@ -42,12 +48,14 @@ empty_touch(struct kqueue *kq, struct knote *kn, const struct kevent *kev)
 static bool
 empty_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent *out)
 {
-	int64_t unsent = -1;
+	int64_t unsent = -1, inode = fdkind_inode((int)kn->kn_ident);
+	bool there = inode == kn->kn_sdata;
 
 	(void)revents;
-	if (fdkind_inode((int)kn->kn_ident) == kn->kn_sdata)
+	if (there)
 		unsent = fdkind_unsent((int)kn->kn_ident);
-	if (unsent > 0)
+	/* Not empty; or the kernel does not say at the moment. */
+	if (there ? unsent != 0 : inode < 0 && inode != -EBADF)
 		retry_wait(kq, kn);
 	out->data = unsent < 0 ? 0 : unsent;	/* EV_FORCEONESHOT tells it, too */
 	return unsent == 0;

@@ -134,6 +134,10 @@ read_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent 
 		return read_uncounted(1, revents, out);
 	case FD_UNKNOWN:
 		return false;		/* closed unseen, and a duplicate reports */
+	case FD_FAILED:
+		if ((kn->kn_status & KN_FILE) != 0)
+			revents = POLLIN;	/* a read is to say what is wrong */
+		break;
 	case FD_OTHER:
 		break;
 	}
@@ -164,9 +168,15 @@ read_attach(struct kqueue *kq, struct knote *kn)
 static int
 read_attach_file(struct kqueue *kq, struct knote *kn)
 {
+	enum fdkind kind = watch_kind(kq, (int)kn->kn_ident);
 	int error;
 
-	if (watch_kind(kq, (int)kn->kn_ident) != FD_REGULAR)
+	if (kind == FD_FAILED) {
+		error = fdkind_find((int)kn->kn_ident, &kind);
+		if (error < 0)
+			return error;
+	}
+	if (kind != FD_REGULAR)
 		return 0;
 	error = inotify_attach(kq, kn, (int)kn->kn_ident, IN_MODIFY);
 	if (error == 0) {

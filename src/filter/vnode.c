@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -104,9 +105,9 @@ vnode_wants_above(uint32_t sfflags, bool directory)
 	return directory && (sfflags & (NOTE_DELETE | NOTE_LINK)) != 0;
 }
 
-/* Sockets, pipes and what has no file type are no files, unless opened by a name. */
-static bool
-vnode_is_file(int fd, const struct stat *st)
+/* Sockets, pipes and what has no file type are no files, unless opened by a name: 0 or -errno. */
+static int
+vnode_check(int fd, const struct stat *st)
 {
 	struct statfs fs;
 
@@ -116,28 +117,49 @@ vnode_is_file(int fd, const struct stat *st)
 	case S_IFLNK:
 	case S_IFCHR:
 	case S_IFBLK:
-		return true;
+		return 0;
 	case S_IFIFO:
 	case S_IFSOCK:
-		return fstatfs(fd, &fs) == 0 && (uint32_t)fs.f_type != VNODE_PIPEFS &&
-		    (uint32_t)fs.f_type != VNODE_SOCKFS;
+		if (fstatfs(fd, &fs) == -1)
+			return -errno;
+		return (uint32_t)fs.f_type != VNODE_PIPEFS && (uint32_t)fs.f_type != VNODE_SOCKFS ? 0 : -EINVAL;
 	default:
-		return false;
+		return -EINVAL;
 	}
 }
 
-/* The file's state now; false: the number is another file's, or none's. */
-static bool
+/*
+ * The file's state now: 0; -ENOENT if the number is another file's, or none's; else -errno, since
+ * a file of a network, or of FUSE, may not tell.
+ */
+static int
 vnode_stat(const struct knote *kn, struct stat *now)
 {
 	const struct vnode *v = kn->kn_hook;
-	int saved = errno;
-	bool same;
+	int saved = errno, error = 0;
 
-	same = filestat((int)kn->kn_ident, now) == 0 && now->st_dev == v->v_dev &&
-	    now->st_ino == v->v_ino;
+	if (filestat((int)kn->kn_ident, now) == -1)
+		error = errno == EBADF ? -ENOENT : -errno;
+	else if (now->st_dev != v->v_dev || now->st_ino != v->v_ino)
+		error = -ENOENT;
 	errno = saved;
-	return same;
+	return error;
+}
+
+/* If it is not told: what it was when last looked at. */
+static void
+vnode_recall(const struct vnode *v, struct stat *now)
+{
+	memset(now, 0, sizeof(*now));
+	now->st_dev = v->v_dev;
+	now->st_ino = v->v_ino;
+	now->st_mode = v->v_mode;
+	now->st_uid = v->v_uid;
+	now->st_gid = v->v_gid;
+	now->st_nlink = v->v_nlink;
+	now->st_size = v->v_size;
+	now->st_mtim = v->v_mtime;
+	now->st_ctim = v->v_ctime;
 }
 
 static bool
@@ -298,10 +320,15 @@ vnode_lost_name(struct knote *kn, struct stat *now)
 {
 	struct vnode *v = kn->kn_hook;
 	struct stat again;
+	int error;
 
-	if (v->v_unnamed || !inotify_unnamed((int)kn->kn_ident) || !vnode_stat(kn, &again))
+	if (v->v_unnamed || !inotify_unnamed((int)kn->kn_ident))
 		return false;
-	*now = again;
+	error = vnode_stat(kn, &again);
+	if (error == -ENOENT)
+		return false;
+	if (error == 0)
+		*now = again;
 	v->v_unnamed = true;
 	return !v->v_fell && v->v_nlink != 0;
 }
@@ -311,13 +338,14 @@ vnode_lost_name(struct knote *kn, struct stat *now)
  * shows, and whatever else was done since may be all that does: inotify makes one event of several.
  * So the name is looked at again, for eight seconds, since who calls unlink() may have to wait for a
  * processor just then.  If the count fell it is for a tenth of a second only: after that it was
- * another name that went, and the own one's end will be news.
+ * another name that went, and the own one's end will be news.  And so it is if the state was not to be
+ * had (untold).
  */
 static void
-vnode_look_again(struct kqueue *kq, struct knote *kn)
+vnode_look_again(struct kqueue *kq, struct knote *kn, bool untold)
 {
 	struct vnode *v = kn->kn_hook;
-	bool doubt = (kn->kn_sfflags & (NOTE_DELETE | NOTE_LINK)) != 0 && !S_ISDIR(v->v_mode);
+	bool doubt = (kn->kn_sfflags & (NOTE_DELETE | NOTE_LINK)) != 0 && (untold || !S_ISDIR(v->v_mode));
 	int64_t last = v->v_fell ? VNODE_LAST_FALL : VNODE_LAST_DOUBT;
 
 	v->v_again = false;
@@ -347,34 +375,14 @@ vnode_set_above(struct kqueue *kq, struct knote *kn)
 	return error;
 }
 
-/* A write, and nothing else: the usual event.  errno is inotify_report()'s business. */
-static void
-vnode_written(struct kqueue *kq, struct knote *kn)
-{
-	struct vnode *v = kn->kn_hook;
-	struct stat now;
-	uint32_t asked;
-
-	if (filestat((int)kn->kn_ident, &now) == -1 || now.st_dev != v->v_dev || now.st_ino != v->v_ino)
-		return;
-	v->v_call = kq->kq_call;
-	asked = vnode_asked(kn->kn_sfflags, vnode_content(v, &now));
-	v->v_size = now.st_size;
-	v->v_mtime = now.st_mtim;
-	v->v_ctime = now.st_ctim;
-	if (asked != 0) {
-		kn->kn_fflags |= asked;
-		knote_activate(kq, kn);
-	}
-}
-
-static void
+__attribute__((noinline)) static void
 vnode_note_any(struct kqueue *kq, struct knote *kn, uint32_t hint)
 {
 	struct vnode *v = kn->kn_hook;
 	struct stat now;
 	uint32_t asked, notes;
 	bool unnamed = false, news = hint != 0, fell = v->v_fell;
+	int error;
 
 	/* vnode_look_again(): what is to be told of is not to be found first, and told again. */
 	if (hint == 0) {
@@ -388,8 +396,12 @@ vnode_note_any(struct kqueue *kq, struct knote *kn, uint32_t hint)
 			knote_deactivate(kq, kn);	/* it is to be looked at */
 		hint |= IN_DELETE_SELF;
 	}
-	if (!vnode_stat(kn, &now))
+	error = vnode_stat(kn, &now);
+	if (error == -ENOENT)
 		return;
+	/* What has happened is told without, as far as inotify says; the rest shows later. */
+	if (error < 0)
+		vnode_recall(v, &now);
 	v->v_call = kq->kq_call;
 	if ((hint & VNODE_LINKS) != 0 && vnode_wants_names(kn->kn_sfflags))
 		unnamed = vnode_lost_name(kn, &now);
@@ -402,8 +414,31 @@ vnode_note_any(struct kqueue *kq, struct knote *kn, uint32_t hint)
 		/* How long what came before was looked into is nothing to this. */
 		if (v->v_fell ? !fell : news)
 			retry_rest(kq, kn);
-		vnode_look_again(kq, kn);
+		vnode_look_again(kq, kn, error < 0);
 	}
+	if (asked != 0) {
+		kn->kn_fflags |= asked;
+		knote_activate(kq, kn);
+	}
+}
+
+/* A write, and nothing else: the usual event.  errno is inotify_report()'s business. */
+static void
+vnode_written(struct kqueue *kq, struct knote *kn)
+{
+	struct vnode *v = kn->kn_hook;
+	struct stat now;
+	uint32_t asked;
+
+	if (filestat((int)kn->kn_ident, &now) == -1 || now.st_dev != v->v_dev || now.st_ino != v->v_ino) {
+		vnode_note_any(kq, kn, IN_MODIFY);
+		return;
+	}
+	v->v_call = kq->kq_call;
+	asked = vnode_asked(kn->kn_sfflags, vnode_content(v, &now));
+	v->v_size = now.st_size;
+	v->v_mtime = now.st_mtim;
+	v->v_ctime = now.st_ctim;
 	if (asked != 0) {
 		kn->kn_fflags |= asked;
 		knote_activate(kq, kn);
@@ -496,8 +531,10 @@ vnode_attach(struct kqueue *kq, struct knote *kn)
 		errno = saved;
 		return error;
 	}
-	if (!vnode_is_file(fd, &now))
-		return -EINVAL;
+	error = vnode_check(fd, &now);
+	errno = saved;
+	if (error < 0)
+		return error;
 	v = mem_alloc(sizeof(*v));
 	if (v == NULL)
 		return -ENOMEM;
@@ -526,18 +563,19 @@ vnode_detach(struct kqueue *kq, struct knote *kn)
 static int
 vnode_touch(struct kqueue *kq, struct knote *kn, const struct kevent *kev)
 {
-	struct stat now;
-	int error;
+	struct stat now, later;
+	int error = vnode_stat(kn, &now);
 
-	if (!vnode_stat(kn, &now))
-		return -ENOENT;
 	if ((kev->flags & EV_ADD) == 0 && kev->fflags == 0)
-		return 0;
+		return error == -ENOENT ? error : 0;
+	if (error < 0)
+		return error;
 	error = vnode_watch(kq, kn, kev->fflags, S_ISDIR(now.st_mode));
 	if (error < 0)
 		return error;
-	if (vnode_stat(kn, &now))
-		vnode_begin(kn, &now, kn->kn_sfflags, kev->fflags);
+	if (vnode_stat(kn, &later) == 0)
+		now = later;
+	vnode_begin(kn, &now, kn->kn_sfflags, kev->fflags);
 	kn->kn_sfflags = kev->fflags;
 	kn->kn_fflags = vnode_asked(kev->fflags, kn->kn_fflags);
 	if (kn->kn_fflags == 0)
@@ -553,7 +591,7 @@ vnode_event(struct kqueue *kq, struct knote *kn, uint32_t revents, struct kevent
 
 	(void)revents;
 	/* What was noted in this very call was seen to be the descriptor's file. */
-	if (kn->kn_fflags == 0 || (v->v_call != kq->kq_call && !vnode_stat(kn, &now)))
+	if (kn->kn_fflags == 0 || (v->v_call != kq->kq_call && vnode_stat(kn, &now) == -ENOENT))
 		return false;
 	out->fflags = kn->kn_fflags;
 	if ((kn->kn_fflags & NOTE_REVOKE) != 0)
@@ -567,7 +605,7 @@ vnode_look(struct kqueue *kq, struct knote *kn)
 	const struct vnode *v = kn->kn_hook;
 	struct stat now;
 
-	if (vnode_stat(kn, &now) && now.st_nlink == 0 && v->v_nlink != 0)
+	if (vnode_stat(kn, &now) == 0 && now.st_nlink == 0 && v->v_nlink != 0)
 		vnode_note(kq, kn, IN_DELETE_SELF);
 	return false;
 }

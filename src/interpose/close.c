@@ -128,17 +128,13 @@ close_listed(int first)
 	int dir = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/fd",
 	    O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	_Alignas(struct procfs_entry) char buffer[1024];
-	long n = 0;
+	long n = 0, at;
+	int fd;
 
 	while (dir >= 0 && (n = syscall(SYS_getdents64, dir, buffer, sizeof(buffer))) > 0)
-		for (long at = 0; at < n;) {
-			const struct procfs_entry *entry = (const void *)(buffer + at);
-			int fd = procfs_number(entry->pe_name);
-
+		for (at = 0; (fd = procfs_next(buffer, n, &at)) >= 0;)
 			if (fd >= first && fd != dir)
 				close(fd);
-			at += entry->pe_size;
-		}
 	if (dir >= 0)
 		syscall(SYS_close, dir);
 	return dir >= 0 && n == 0;

@@ -11,6 +11,7 @@
 #define KQ_AIO_H
 
 #include "mode.h"
+#include "source/uring.h"
 
 #include <aio.h>
 #include <stdatomic.h>
@@ -101,6 +102,13 @@ static inline unsigned
 aio_results(void)
 {
 	return mode_is(MODE_RINGED) ? aio_count_results() : 0;
+}
+
+/* Whether a wait of this thread, in which results were taken up to these, may have been interrupted by io_uring. */
+static inline bool
+aio_interrupted(unsigned results)
+{
+	return results != aio_results() || (mode_is(MODE_RINGED) && uring_ended());
 }
 
 /* Operations have ended (kq_aio): has knote_note(kq, kn, 0) called for each. */

@@ -32,15 +32,16 @@
 
 #define CLOCK_SLACK	50	/* milliseconds: the kernel rounds to its ticks */
 
-static enum fdkind
-fdkind_of_socket(int fd)
+static int
+fdkind_of_socket(int fd, enum fdkind *kind)
 {
 	socklen_t size = sizeof(int);
 	int type;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == -1)
-		return FD_OTHER;
-	return type == SOCK_STREAM ? FD_STREAM : FD_DATAGRAM;
+		return -errno;
+	*kind = type == SOCK_STREAM ? FD_STREAM : FD_DATAGRAM;
+	return 0;
 }
 
 /* eventfd and its like have no type of their own; their link in /proc says what they are. */
@@ -67,33 +68,33 @@ fdkind_is_terminal(int fd)
 	return isatty(fd) || errno == EIO;
 }
 
-enum fdkind
-fdkind_of(int fd)
+int
+fdkind_find(int fd, enum fdkind *kind)
 {
-	int saved = errno;
-	enum fdkind kind = FD_OTHER;
+	int saved = errno, error = 0;
 	struct stat st;
 
+	*kind = FD_UNKNOWN;
 	if (fdtable_queue(fd) != NULL)
-		return FD_QUEUE;
-	if (fstat(fd, &st) == -1)
-		kind = errno == EBADF ? FD_UNKNOWN : FD_OTHER;
+		*kind = FD_QUEUE;
+	else if (fstat(fd, &st) == -1)
+		error = -errno;
 	else if (S_ISSOCK(st.st_mode))
-		kind = fdkind_of_socket(fd);
+		error = fdkind_of_socket(fd, kind);
 	else if (S_ISFIFO(st.st_mode))
-		kind = FD_PIPE;
+		*kind = FD_PIPE;
 	else if (S_ISREG(st.st_mode))
-		kind = FD_REGULAR;
+		*kind = FD_REGULAR;
 	else if (S_ISDIR(st.st_mode))
-		kind = FD_DIRECTORY;
+		*kind = FD_DIRECTORY;
 	else if (S_ISCHR(st.st_mode) && fdkind_is_terminal(fd))
-		kind = FD_BYTES;
+		*kind = FD_BYTES;
 	else if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
-		kind = FD_DEVICE;
+		*kind = FD_DEVICE;
 	else
-		kind = fdkind_of_anonymous(fd);
+		*kind = fdkind_of_anonymous(fd);
 	errno = saved;
-	return kind;
+	return error;
 }
 
 uint32_t
@@ -143,7 +144,7 @@ fdkind_file_left(int fd)
 	struct stat st;
 
 	if (offset == -1 || fstat(fd, &st) == -1)
-		return 0;
+		return errno != EBADF;
 	return (int64_t)st.st_size - offset;
 }
 
@@ -218,14 +219,14 @@ fdkind_backlog(int fd)
 int64_t
 fdkind_inode(int fd)
 {
-	int saved = errno;
+	int saved = errno, error;
 	struct stat st;
 
-	if (fstat(fd, &st) == -1) {
-		errno = saved;
-		return -1;
-	}
-	return (int64_t)st.st_ino;
+	if (fstat(fd, &st) == 0)
+		return (int64_t)st.st_ino;
+	error = -errno;
+	errno = saved;
+	return error;
 }
 
 /*

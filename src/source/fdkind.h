@@ -8,6 +8,7 @@
 
 enum fdkind {
 	FD_UNKNOWN,
+	FD_FAILED,	/* what it is cannot be told at the moment */
 	FD_STREAM = 4,	/* connected or listening socket; first of the four that FD_HAS_BYTES() */
 	FD_DATAGRAM,	/* socket that keeps the borders of messages */
 	FD_PIPE,	/* pipe, FIFO */
@@ -23,8 +24,8 @@ enum fdkind {
 /* What can be read of it is bytes, which FIONREAD counts. */
 #define FD_HAS_BYTES(kind)	(((unsigned)(kind) & ~3u) == FD_STREAM)
 
-/* FD_UNKNOWN: nothing is open there. */
-enum fdkind fdkind_of(int fd);
+/* What it is: 0, or -errno (EBADF: nothing is open there), with FD_UNKNOWN. */
+int	fdkind_find(int fd, enum fdkind *kind);
 
 /* Poll bits (with POLLRDHUP) that stand now. */
 uint32_t fdkind_poll(int fd);
@@ -35,13 +36,13 @@ int64_t	fdkind_readable(int fd);
 /* The offset of a regular file. */
 int64_t	fdkind_offset(int fd);
 
-/* Size less offset of a regular file; may be negative. */
+/* Size less offset of a regular file; may be negative.  1: it cannot be told, so a read is to say what is wrong. */
 int64_t	fdkind_file_left(int fd);
 
 /* Free space, an estimate, at least 1; 0: nothing is open there. */
 int64_t	fdkind_space(int fd, enum fdkind kind);
 
-/* The inode of what is open, which tells a socket from the next at its number; -1: closed. */
+/* The inode of what is open, which tells a socket from the next at its number; or -errno. */
 int64_t	fdkind_inode(int fd);
 
 /* Bytes of a socket's that have not left; -1: the kernel does not say. */

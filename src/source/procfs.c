@@ -106,18 +106,14 @@ procfs_processes(void (*found)(void *arg, const struct procfs_process *), void *
 	_Alignas(struct procfs_entry) char buffer[4096];
 	int fd = procfs_open("/proc", O_DIRECTORY);
 	struct procfs_process process;
-	const struct procfs_entry *e;
+	long n, at;
 	int pid;
-	long n;
 
 	if (fd < 0)
 		return;
 	while ((n = syscall(SYS_getdents64, fd, buffer, sizeof(buffer))) > 0)
-		for (long at = 0; at < n; at += e->pe_size) {
-			e = (const void *)(buffer + at);
-			pid = procfs_number(e->pe_name);
+		for (at = 0; (pid = procfs_next(buffer, n, &at)) >= 0;)
 			if (pid > 0 && procfs_process(pid, &process))
 				found(arg, &process);
-		}
 	hidden_close(fd);
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 
 struct procfs_process {
@@ -33,6 +34,29 @@ procfs_number(const char *name)
 	for (; *name >= '0' && *name <= '9' && number <= (INT_MAX - 9) / 10; name++)
 		number = number * 10 + (*name - '0');
 	return *name == '\0' ? number : -1;
+}
+
+/*
+ * The next number among the names of a directory's entries, of which there are n bytes, from *at on; -1: none is left.
+ * A kernel writes whole entries, and names that end.  Fit for signal handlers and for children of clone().
+ */
+static inline int
+procfs_next(const char *entries, long n, long *at)
+{
+	const long head = offsetof(struct procfs_entry, pe_name);
+	const char *name;
+	unsigned short size;
+	int number = -1;
+
+	while (number < 0 && n - *at > head) {
+		memcpy(&size, entries + *at + offsetof(struct procfs_entry, pe_size), sizeof(size));
+		name = entries + *at + head;
+		if (size <= head || size > n - *at || memchr(name, '\0', (size_t)(size - head)) == NULL)
+			break;
+		number = procfs_number(name);
+		*at += size;
+	}
+	return number;
 }
 
 /*

@@ -74,18 +74,21 @@ psi_open(void)
 {
 	const char *path = secure_getenv("MEMORY_PRESSURE_WATCH");
 	struct statfs fs;
-	int fd;
+	int fd, error;
 
 	if (path == NULL || path[0] == '\0')
 		path = PSI_FILE;
 	fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (fd == -1)
 		return psi_error(errno);
-	if (fstatfs(fd, &fs) == 0 &&
-	    (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == CGROUP2_SUPER_MAGIC))
+	if (fstatfs(fd, &fs) == -1)
+		error = psi_error(errno);
+	else if (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == CGROUP2_SUPER_MAGIC)
 		return fd;
+	else
+		error = -ENOTSUP;
 	hidden_close(fd);
-	return -ENOTSUP;
+	return error;
 }
 
 /* How long tasks have stalled, in microseconds; -1: it cannot be read. */

@@ -37,19 +37,16 @@ static int
 stray_try_all(int ep, int fd)
 {
 	_Alignas(struct procfs_entry) char buffer[2048];
-	const struct procfs_entry *entry;
-	int dir, found = 0;
-	long n;
+	int dir, d, found = 0;
+	long n, at;
 
 	/* A number out of the way of the one that is tried. */
 	dir = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY);
 	if (dir == fd)
 		dir = (int)syscall(SYS_dup, dir);
 	while ((n = syscall(SYS_getdents64, dir, buffer, sizeof(buffer))) > 0)
-		for (long at = 0; at < n; at += entry->pe_size) {
-			entry = (const void *)(buffer + at);
-			found |= stray_try(ep, fd, procfs_number(entry->pe_name));
-		}
+		for (at = 0; (d = procfs_next(buffer, n, &at)) >= 0;)
+			found |= stray_try(ep, fd, d);
 	return found ? 0 : 1;
 }
 

@@ -12,6 +12,8 @@
 #include "uring.h"
 
 #include "../hidden.h"
+#include "../kqueue_thread.h"
+#include "timerfd.h"
 
 #include <errno.h>
 #include <stdalign.h>
@@ -53,7 +55,9 @@ static struct {
 	size_t		requests_size;
 	struct io_uring_params params;
 	unsigned	taken;		/* since the ring was last seen empty */
-} uring = { .fd = -1 };
+	_Atomic unsigned number;	/* of the ring that is there or comes next, from 1 on */
+	_Atomic unsigned closed;	/* when the one before was, in milliseconds */
+} uring = { .fd = -1, .number = 1 };
 
 static _Atomic bool uring_refused;
 
@@ -61,6 +65,46 @@ int
 uring_fd(void)
 {
 	return atomic_load(&uring.fd);
+}
+
+/* Milliseconds from the closing of a ring until the kernel has told all threads, as far as can be known. */
+#define URING_END	1000
+
+static unsigned
+uring_clock(void)
+{
+	return (unsigned)(timerfd_now(false) / 1000000);
+}
+
+/* This thread has to do with the ring that is there. */
+static void
+uring_used(void)
+{
+	if (kqueue_thread.rings == 0)
+		kqueue_thread.rings = atomic_load(&uring.number);
+}
+
+/* That has been closed. */
+static void
+uring_over(void)
+{
+	atomic_store(&uring.closed, uring_clock());
+	atomic_fetch_add(&uring.number, 1);
+}
+
+bool
+uring_ended(void)
+{
+	unsigned number = atomic_load(&uring.number);
+
+	if (kqueue_thread.rings == 0 || kqueue_thread.rings == number)
+		return false;
+	if (uring_clock() - atomic_load(&uring.closed) > URING_END) {
+		kqueue_thread.rings = number;
+		return false;
+	}
+	kqueue_thread.rings++;
+	return true;
 }
 
 static _Atomic uint32_t *
@@ -157,17 +201,21 @@ uring_open(void)
 	fd = (int)syscall(SYS_io_uring_setup, URING_REQUESTS, &uring.params);
 	if (fd == -1)
 		return uring_error(errno);
+	uring_used();
 	if ((uring.params.features & URING_FEATURES) != URING_FEATURES || !uring_probe(fd))
 		error = uring_error(ENOSYS);
 	else
 		error = uring_map(fd);
 	if (error < 0) {
 		hidden_close(fd);
+		uring_over();
 		return error;
 	}
 	error = hidden_move(fd, &uring.fd);
-	if (error < 0)
+	if (error < 0) {
 		uring_unmap();
+		uring_over();
+	}
 	return error;
 }
 
@@ -178,6 +226,7 @@ uring_close(void)
 
 	uring_unmap();
 	hidden_free(&uring.fd);
+	uring_over();
 	errno = saved;
 }
 
@@ -187,6 +236,7 @@ uring_enter(unsigned requests, unsigned flags)
 {
 	int fd, result;
 
+	uring_used();
 	do {
 		fd = uring_fd();
 		result = (int)syscall(SYS_io_uring_enter, fd, requests, 0, flags, NULL, 0);
@@ -304,6 +354,12 @@ uring_open(void)
 void
 uring_close(void)
 {
+}
+
+bool
+uring_ended(void)
+{
+	return false;
 }
 
 int

@@ -41,6 +41,13 @@ int	uring_open(void);
 /* Nothing may be under way. */
 void	uring_close(void);
 
+/*
+ * Whether a ring that this thread has used was closed a moment ago, and it was not told so far: the
+ * kernel interrupts what such a thread waits in, once, when the ring has come to its end.
+ */
+bool	uring_ended(void);
+
+
 /* Its descriptor (hidden.h), readable while there are results; or -1. */
 int	uring_fd(void);
 

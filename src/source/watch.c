@@ -338,9 +338,12 @@ watch_probe(struct kqueue *kq, int fd, struct watch *w, unsigned lane)
 enum fdkind
 watch_find_kind(struct kqueue *kq, int fd, struct watch *w)
 {
-	enum fdkind kind = fdkind_of(fd);
+	enum fdkind kind;
+	int error = fdkind_find(fd, &kind);
 	uint8_t armed;
 
+	if (error < 0)
+		return error == -EBADF ? FD_UNKNOWN : FD_FAILED;
 	if (kind == FD_STREAM || kind == FD_DATAGRAM || kind == FD_PIPE)
 		return kind;
 	for (unsigned lane = 0; lane < WATCH_LANES; lane++) {

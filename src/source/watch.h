@@ -130,7 +130,7 @@ bool	watch_shared(struct kqueue *kq, const struct knote *kn);
 #define WATCH_ASK	2
 int	watch_update(struct kqueue *kq, int fd, struct knote *again);
 
-/* What the descriptor is, to be kept in w_kind; FD_UNKNOWN: it was closed unseen. */
+/* What the descriptor is, to be kept in w_kind; FD_UNKNOWN: it was closed unseen; FD_FAILED: not to be kept. */
 enum fdkind watch_find_kind(struct kqueue *kq, int fd, struct watch *w);
 
 /*

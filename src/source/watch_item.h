@@ -27,15 +27,19 @@ enum { WATCH_READ, WATCH_WRITE, WATCH_EXCEPT, WATCH_DIRECTIONS };
 /* w_lane: direction d is shared. */
 #define WATCH_SHARED(d)	((uint8_t)(4u << (d)))
 
-/* What a watched descriptor is; FD_UNKNOWN: it was closed unseen. */
+/* What a watched descriptor is; FD_UNKNOWN: it was closed unseen; FD_FAILED: it is to be asked again. */
 static inline enum fdkind
 watch_kind(struct kqueue *kq, int fd)
 {
 	struct watch *w = watch_at(&kq->kq_watches, (uint32_t)fd);
 
-	if (w->w_kind == FD_UNKNOWN)
-		w->w_kind = (uint8_t)watch_find_kind(kq, fd, w);
-	return (enum fdkind)w->w_kind;
+	enum fdkind kind = (enum fdkind)w->w_kind;
+
+	if (kind == FD_UNKNOWN) {
+		kind = watch_find_kind(kq, fd, w);
+		w->w_kind = kind == FD_FAILED ? FD_UNKNOWN : (uint8_t)kind;
+	}
+	return kind;
 }
 
 static inline unsigned

@@ -25,24 +25,36 @@
 /* Errors pass by themselves: what is interrupted three times will not be a fourth time. */
 #define PASSING 3
 
-static struct fault plan;
-static int left, hit;
-static const char *hit_name;
+/* Shared with the child that looks for strays: its calls count, too. */
 static struct {
-	const char	*name;
-	int		calls;
-} points[MOST_NAMES];
-static int names;
+	struct fault	plan;
+	int		left, hit;
+	const char	*hit_name;
+	struct {
+		const char	*name;
+		int		calls;
+	} points[MOST_NAMES];
+	int		names;
+} *f;
 static _Thread_local bool armed;
 static _Atomic int blocks;
 static _Atomic long mapped;
 
+void	*__real_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
+int	__real_munmap(void *at, size_t size);
+void	*__wrap_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
+int	__wrap_munmap(void *at, size_t size);
+
 void
 faults_plan(struct fault fault)
 {
-	plan = fault;
-	names = left = hit = 0;
-	hit_name = "nothing";
+	if (f == NULL)
+		f = __real_mmap(NULL, sizeof(*f), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (f == MAP_FAILED)
+		abort();
+	memset(f, 0, sizeof(*f));
+	f->plan = fault;
+	f->hit_name = "nothing";
 }
 
 void
@@ -55,32 +67,32 @@ void
 faults_disarm(void)
 {
 	armed = false;
-	left = 0;
+	f->left = 0;
 }
 
 int
 faults_names(void)
 {
-	return names;
+	return f->names;
 }
 
 int
 faults_points(int i, const char **name)
 {
-	*name = points[i].name;
-	return points[i].calls;
+	*name = f->points[i].name;
+	return f->points[i].calls;
 }
 
 int
 faults_error(void)
 {
-	return hit;
+	return f->hit;
 }
 
 const char *
 faults_name(void)
 {
-	return hit_name;
+	return f->hit_name;
 }
 
 int
@@ -101,15 +113,22 @@ count(const char *name)
 {
 	int i = 0;
 
-	while (i < names && strcmp(points[i].name, name) != 0)
+	while (i < f->names && strcmp(f->points[i].name, name) != 0)
 		i++;
 	if (i == MOST_NAMES)
 		abort();
-	if (i == names) {
-		points[names].name = name;
-		points[names++].calls = 0;
+	if (i == f->names) {
+		f->points[f->names++].name = name;
+		f->points[i].calls = 0;
 	}
-	return ++points[i].calls;
+	return ++f->points[i].calls;
+}
+
+/* Whether that is over after a while, if it lasts. */
+static bool
+passes(int error)
+{
+	return error == EINTR || error == EAGAIN || error == ENOBUFS;
 }
 
 /* Whether a call that can fail with these errors, up to a 0, is to fail; then errno is set. */
@@ -121,25 +140,25 @@ fails(const char *name, const int errors[])
 	if (!armed)
 		return false;
 	point = count(name);
-	if (left > 0) {
-		while (errors[n] != 0 && errors[n] != hit)
+	if (f->left > 0) {
+		while (errors[n] != 0 && errors[n] != f->hit)
 			n++;
 		if (errors[n] == 0)
 			return false;
-		left--;
-		errno = hit;
+		f->left--;
+		errno = f->hit;
 		return true;
 	}
-	if (point != plan.f_point || strcmp(name, plan.f_name) != 0)
+	if (point != f->plan.f_point || strcmp(name, f->plan.f_name) != 0)
 		return false;
 	while (errors[n] != 0)
 		n++;
-	if (plan.f_which >= n)
+	if (f->plan.f_which >= n)
 		return false;
-	hit = errno = errors[plan.f_which];
-	hit_name = name;
-	if (plan.f_lasts)
-		left = hit == EINTR || hit == EAGAIN || hit == ENOBUFS ? PASSING - 1 : 1000000;
+	f->hit = errno = errors[f->plan.f_which];
+	f->hit_name = name;
+	if (f->plan.f_lasts)
+		f->left = passes(f->hit) ? PASSING - 1 : 1000000;
 	return true;
 }
 
@@ -187,11 +206,6 @@ __wrap_mem_free(void *p)
 	__real_mem_free(p);
 }
 
-void	*__real_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
-int	__real_munmap(void *at, size_t size);
-void	*__wrap_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
-int	__wrap_munmap(void *at, size_t size);
-
 void *
 __wrap_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset)
 {
@@ -229,6 +243,19 @@ long	__wrap_syscall(long number, ...);
 		return __real_##name arguments;			\
 	}
 
+/* The same of what an open descriptor is asked: that it is open has been seen to by then. */
+#define DOUBLE_OPEN(type, name, parameters, arguments, ...)	\
+	type	__real_##name parameters;			\
+	type	__wrap_##name parameters;			\
+								\
+	type							\
+	__wrap_##name parameters				\
+	{							\
+		type result = __real_##name arguments;		\
+								\
+		return result == -1 || !FAILS(#name, __VA_ARGS__) ? result : -1;	\
+	}
+
 #define NO_DESCRIPTOR EMFILE, ENFILE, ENOMEM
 
 DOUBLE(int, -1, epoll_create1, (int flags), (flags), NO_DESCRIPTOR)
@@ -242,6 +269,13 @@ DOUBLE(int, -1, setsockopt, (int fd, int level, int name, const void *value, soc
     (fd, level, name, value, size), ENOMEM, ENOBUFS)
 DOUBLE(int, -1, getsockname, (int fd, struct sockaddr *address, socklen_t *size), (fd, address, size), ENOBUFS)
 DOUBLE(int, -1, stat, (const char *path, struct stat *st), (path, st), ENOMEM)
+DOUBLE_OPEN(int, fstat, (int fd, struct stat *st), (fd, st), EIO, ESTALE)
+DOUBLE_OPEN(int, fstatfs, (int fd, struct statfs *fs), (fd, fs), EIO, ENOMEM)
+DOUBLE_OPEN(off_t, lseek, (int fd, off_t offset, int whence), (fd, offset, whence), EOVERFLOW, EIO)
+DOUBLE_OPEN(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *size),
+    (fd, level, name, value, size), ENOBUFS, ENOMEM)
+DOUBLE(pid_t, -1, fork, (void), (), EAGAIN, ENOMEM)
+DOUBLE(char *, NULL, fgets, (char *line, int size, FILE *file), (line, size, file), EIO)
 DOUBLE(FILE *, NULL, fopen, (const char *path, const char *mode), (path, mode), NO_DESCRIPTOR)
 DOUBLE(ssize_t, -1, readlink, (const char *path, char *target, size_t size), (path, target, size), ENOMEM)
 DOUBLE(int, -1, madvise, (void *at, size_t size, int advice), (at, size, advice), ENOMEM, EAGAIN)
@@ -251,9 +285,57 @@ DOUBLE(int, -1, epoll_pwait, (int ep, struct epoll_event *items, int n, int ms, 
 DOUBLE(int, -1, ppoll, (struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask),
     (fds, n, timeout, mask), EINTR)
 
+int	__real_ioctl(int fd, unsigned long request, ...);
+int	__wrap_ioctl(int fd, unsigned long request, ...);
+int	__real_fcntl(int fd, int command, ...);
+int	__wrap_fcntl(int fd, int command, ...);
+int	__real_inotify_rm_watch(int fd, int wd);
+int	__wrap_inotify_rm_watch(int fd, int wd);
+
+/* What is asked for here is told by the address of an int, or by nothing else. */
+int
+__wrap_ioctl(int fd, unsigned long request, ...)
+{
+	va_list list;
+	void *answer;
+	int result;
+
+	va_start(list, request);
+	answer = va_arg(list, void *);
+	va_end(list);
+	result = __real_ioctl(fd, request, answer);
+	return result == -1 || !FAILS("ioctl", EIO) ? result : -1;
+}
+
+/* F_GETFD and F_GETFL fail if nothing is open there, and else not. */
+__attribute__((no_sanitize("address"))) int
+__wrap_fcntl(int fd, int command, ...)
+{
+	va_list list;
+	long arg;
+
+	if (command != F_GETFD && command != F_GETFL && FAILS("libc's fcntl", EINVAL))
+		return -1;
+	va_start(list, command);
+	arg = va_arg(list, long);
+	va_end(list);
+	return __real_fcntl(fd, command, arg);
+}
+
+/* The kernel may have dropped it by then. */
+int
+__wrap_inotify_rm_watch(int fd, int wd)
+{
+	int result = __real_inotify_rm_watch(fd, wd);
+
+	return FAILS("inotify_rm_watch", EINVAL) ? -1 : result;
+}
+
 /* Calls that the library makes without the C library. */
 
-/* What is not here cannot fail when it is asked for what is right: closing, changing, asking for a state. */
+/*
+ * What is not here cannot fail when it is asked for what is right: changing an item, asking for a state.
+ */
 static bool
 bare_fails(long number, const long a[])
 {
@@ -296,8 +378,18 @@ bare_fails(long number, const long a[])
 #endif
 	case SYS_clone:
 		return FAILS("clone", EAGAIN, ENOMEM);
+	case SYS_dup3:
+		return FAILS("dup3", EBUSY, ENOMEM);
 	case SYS_wait4:
 		return FAILS("wait4", EINTR);
+	case SYS_waitid:
+		return FAILS("waitid", ECHILD);
+	case SYS_ioctl:
+		return FAILS("PIDFD_GET_INFO", ENOTTY);
+	case SYS_get_robust_list:
+		return FAILS("get_robust_list", EPERM);
+	case SYS_lseek:
+		return FAILS("bare lseek", EINVAL);
 	default:
 		return false;
 	}
@@ -320,6 +412,24 @@ add_fails(int ep, int fd)
 	return true;
 }
 
+/* What has worked: a descriptor is closed whatever close() says, and a child may be somebody else's catch. */
+static bool
+failed_after(long number)
+{
+	switch (number) {
+	case SYS_close:
+		return FAILS("close", EINTR);
+	case SYS_wait4:
+		return FAILS("wait4, too late", ECHILD);
+#ifdef SYS_fstat
+	case SYS_fstat:
+		return FAILS("bare fstat", EIO, ESTALE);
+#endif
+	default:
+		return false;
+	}
+}
+
 /* It takes as many arguments as there can be, whatever there is: AddressSanitizer would look. */
 __attribute__((no_sanitize("address"))) long
 __wrap_syscall(long number, ...)
@@ -336,5 +446,5 @@ __wrap_syscall(long number, ...)
 	result = __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 	if (number == SYS_epoll_ctl && a[1] == EPOLL_CTL_ADD && result == 0 && add_fails((int)a[0], (int)a[2]))
 		return -1;
-	return result;
+	return result == -1 || failed_after(number) ? -1 : result;
 }

@@ -102,7 +102,7 @@ left_behind(const struct fault *fault, const struct report *one, const struct re
  * Most of the time goes by while the kernel closes what was watched, so several do that at once.  Each test is a part
  * of the points, so that none takes too long.
  */
-enum { WORKERS = 8, PARTS = 4 };
+enum { WORKERS = 8, PARTS = 6 };
 
 static struct total {
 	int	points, faults, errors, failed;
@@ -221,6 +221,18 @@ START_TEST(faults__each_once_fourth_part)
 }
 END_TEST
 
+START_TEST(faults__each_once_fifth_part)
+{
+	every_point(false, 4);
+}
+END_TEST
+
+START_TEST(faults__each_once_sixth_part)
+{
+	every_point(false, 5);
+}
+END_TEST
+
 START_TEST(faults__each_and_all_that_follow_first_part)
 {
 	every_point(true, 0);
@@ -245,12 +257,28 @@ START_TEST(faults__each_and_all_that_follow_fourth_part)
 }
 END_TEST
 
+START_TEST(faults__each_and_all_that_follow_fifth_part)
+{
+	every_point(true, 4);
+}
+END_TEST
+
+START_TEST(faults__each_and_all_that_follow_sixth_part)
+{
+	every_point(true, 5);
+}
+END_TEST
+
 HARNESS_MAIN("faults",
     faults__each_once_first_part,
     faults__each_once_second_part,
     faults__each_once_third_part,
     faults__each_once_fourth_part,
+    faults__each_once_fifth_part,
+    faults__each_once_sixth_part,
     faults__each_and_all_that_follow_first_part,
     faults__each_and_all_that_follow_second_part,
     faults__each_and_all_that_follow_third_part,
-    faults__each_and_all_that_follow_fourth_part)
+    faults__each_and_all_that_follow_fourth_part,
+    faults__each_and_all_that_follow_fifth_part,
+    faults__each_and_all_that_follow_sixth_part)

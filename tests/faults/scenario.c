@@ -6,7 +6,11 @@
 #include "../harness.h"
 
 #include <aio.h>
+#include <dirent.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/netlink.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -89,9 +93,13 @@ allowed(int error)
 {
 	switch (faults_error()) {
 	case EAGAIN:
-		return error == ENOTSUP && connector_silent();
+		return (error == ENOTSUP && connector_silent()) ||
+		    (error == EAGAIN && strcmp(faults_name(), "fork") == 0);
 	case ENOBUFS:
-		return error == ENOMEM;
+		return error == ENOMEM || error == faults_error();
+	/* What is asked for is files: the program's, or those of /proc. */
+	case EIO: case ESTALE: case EOVERFLOW:
+		return error == faults_error() || error == ENOTSUP;
 	case ENOMEM: case ENOSPC: case EMFILE: case ENFILE:
 		return error == faults_error();
 	default:
@@ -205,6 +213,7 @@ steps(void)
 		again("PROC, and its forks", NOTE_EXIT | NOTE_FORK, 0);
 		add("PROC, that forks", (uintptr_t)s.forker, EVFILT_PROC, 0, NOTE_EXIT | NOTE_TRACK, 0);
 		last()->ends = true;
+		last()->wide = true;
 		add("PROC, forks", (uintptr_t)getpid(), EVFILT_PROC, 0, NOTE_FORK, 0);
 		add("PROC, tracked", (uintptr_t)s.described, EVFILT_PROC, 0, NOTE_EXIT | NOTE_TRACK, 0);
 		last()->ends = true;
@@ -225,6 +234,7 @@ steps(void)
 	add("READ beside it", (uintptr_t)s.twin[0], EVFILT_READ, 0, 0, 0);
 	add("READ that may vanish", (uintptr_t)s.vanish[0], EVFILT_READ,
 	    EV_UDATA_SPECIFIC | EV_DISPATCH | EV_DISPATCH2 | EV_VANISHED, 0, 0);
+	add("WRITE of a pipe", (uintptr_t)s.vanish[1], EVFILT_WRITE, 0, 0, 0);
 	add("READ of a counter", (uintptr_t)s.counter, EVFILT_READ, 0, 0, 0);
 	add("NETDEV", 1, EVFILT_NETDEV, 0, NOTE_LINKUP | NOTE_LINKDOWN, 0);
 	last()->away = s.away >= 0;
@@ -476,6 +486,134 @@ duplicates(void)
 	}
 }
 
+/* A process with a descriptor. */
+static void
+process_descriptor(void)
+{
+	pid_t pid, same = 0;
+	int fd = -1, result;
+
+	for (int again = 0;; again++) {
+		faults_arm();
+		pid = pdfork(&fd, PD_DAEMON);
+		if (pid == 0)
+			_exit(0);
+		faults_disarm();
+		if (pid > 0)
+			break;
+		REQUIRE(again == 0, "pdfork, again: %s", strerror(errno));
+		check("pdfork", errno);
+	}
+	faults_arm();
+	result = pdgetpid(fd, &same);
+	faults_disarm();
+	REQUIRE(result == 0 ? same == pid : errno == ESRCH && faults_error() != 0, "pdgetpid: %s", strerror(errno));
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	close(fd);
+}
+
+/* What is closed by the bare call, while a duplicate stays, is void, and nothing else is. */
+static void
+closed_unseen(void)
+{
+	const struct timespec moment = { .tv_nsec = 5000000 }, wait = { .tv_sec = LONG / 1000 };
+	int ends[2], copy, n, kq = queue();
+	struct kevent event;
+
+	pair(PAIR_UNIX, ends);
+	ck_assert_int_eq(change(kq, (uintptr_t)ends[0], EVFILT_READ, EV_ADD, 0, 0, NULL), 0);
+	ck_assert_int_eq(change(kq, 1, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+	ck_assert_int_ge(copy = dup(ends[0]), 0);
+	put(ends[1], 1);
+	ck_assert_int_eq(syscall(SYS_close, ends[0]), 0);
+	for (int again = 0; again < 2; again++) {
+		faults_arm();
+		n = kevent(kq, NULL, 0, &event, 1, &moment);
+		faults_disarm();
+		REQUIRE(n == 0 || (n == -1 && errno == EINTR && faults_error() == EINTR), "what is closed: %d", n);
+		ck_assert_int_eq(change(kq, 1, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), 0);
+		n = kevent(kq, NULL, 0, &event, 1, &wait);
+		REQUIRE(n == 1 && event.filter == EVFILT_USER, "beside what is closed: %d", n);
+	}
+	close(copy);
+	close(ends[1]);
+	close(kq);
+}
+
+/* A process that is not our child, and its parent. */
+static pid_t
+stranger(pid_t *parent, int talk[2])
+{
+	pid_t pid;
+
+	pair(PAIR_UNIX, talk);
+	ck_assert_int_ge(*parent = fork(), 0);
+	if (*parent == 0) {
+		pid = sleeper();
+		if (write(talk[1], &pid, sizeof(pid)) != sizeof(pid) || read(talk[1], talk, 1) != 1)
+			kill(pid, SIGKILL);
+		_exit(waitpid(pid, NULL, 0) != pid);
+	}
+	ck_assert_int_eq(read(talk[0], &pid, sizeof(pid)), sizeof(pid));
+	return pid;
+}
+
+/* Nobody may be looked into any more who may do what we could. */
+static void
+look_into_nobody(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	ck_assert_int_eq(syscall(SYS_capget, &header, data), 0);
+	data[CAP_TO_INDEX(CAP_SYS_PTRACE)].permitted &= ~CAP_TO_MASK(CAP_SYS_PTRACE);
+	data[CAP_TO_INDEX(CAP_SYS_PTRACE)].effective &= ~CAP_TO_MASK(CAP_SYS_PTRACE);
+	ck_assert_int_eq(syscall(SYS_capset, &header, data), 0);
+}
+
+/* The process connector says no more, as if it had no memory. */
+static void
+silence(void)
+{
+	struct sock_filter drop = { BPF_RET | BPF_K, 0, 0, 0 };
+	struct sock_fprog program = { 1, &drop };
+	DIR *dir = opendir("/proc/self/fd");
+	socklen_t size = sizeof(int);
+	struct dirent *entry;
+	int protocol;
+
+	ck_assert_ptr_nonnull(dir);
+	while ((entry = readdir(dir)) != NULL)
+		if (getsockopt(atoi(entry->d_name), SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
+		    protocol == NETLINK_CONNECTOR)
+			ck_assert_int_eq(setsockopt(atoi(entry->d_name), SOL_SOCKET, SO_ATTACH_FILTER, &program,
+			    sizeof(program)), 0);
+	closedir(dir);
+}
+
+/* Its status is waited for, for a while, if there is anybody who might tell. */
+static void
+strangers_end(void)
+{
+	int talk[2];
+	pid_t parent, pid = stranger(&parent, talk);
+
+	look_into_nobody();
+	s.kq = queue();
+	s.n = 0;
+	add("PROC of a stranger", (uintptr_t)pid, EVFILT_PROC, 0, NOTE_EXIT, 0);
+	change_armed(last(), EV_ADD);
+	change_armed(last(), EV_DISABLE);
+	change_armed(last(), EV_ENABLE);
+	silence();
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	told("a stranger's end");
+	close(s.kq);
+	put(talk[0], 1);
+	ck_assert_int_eq(waitpid(parent, NULL, 0), parent);
+	close_pair(talk);
+}
+
 static void
 cleanup(void)
 {
@@ -543,7 +681,11 @@ scenario(const char *directory)
 	ck_assert_int_eq(close(s.kq), 0);
 	ck_assert_int_eq(close(s.inner), 0);
 	faults_disarm();
+	process_descriptor();
+	closed_unseen();
+	strangers_end();
 	cleanup();
+	REQUIRE(waitpid(-1, NULL, WNOHANG | __WALL) == -1 && errno == ECHILD, "a process is left");
 }
 
 /* A name space for what concerns interfaces; one's own is the only one that the process connector knows. */
