@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* Whether SIGEV_THREAD works at all: the thread sanitizer's malloc() crashes in the C library's threads. */
@@ -24,6 +25,22 @@ aio_has_ring(void)
 {
 	/* 4 says EFAULT if it may be called at all. */
 	return syscall(425, 4, NULL) == -1 && errno == EFAULT;
+}
+
+/* Whether it is used for a read of a pipe, too, so that no thread waits for it: since Linux 6.4. */
+static inline bool
+aio_ring_reads_pipes(void)
+{
+	struct iovec iov;
+	int fds[2];
+	bool reads;
+	char c;
+
+	ck_assert_int_eq(pipe(fds), 0);
+	iov = (struct iovec){ .iov_base = &c, .iov_len = 1 };
+	reads = preadv2(fds[0], &iov, 1, -1, 0x8 /* RWF_NOWAIT */) == -1 && errno == EAGAIN;
+	close_pair(fds);
+	return reads;
 }
 
 /* From here on there is none, as in many a container. */

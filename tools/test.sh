@@ -31,7 +31,11 @@ stage_gcc() {
 	build_and_test release
 }
 
+# With as few descriptors as a login has by default; the others have as many as they are given.
 stage_clang() {
+	if [ "$(ulimit -Hn)" = unlimited ] || [ "$(ulimit -Hn)" -ge 1024 ]; then
+		ulimit -Sn 1024
+	fi
 	build_and_test clang
 }
 

@@ -30,6 +30,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,6 +39,8 @@
 
 /* How often what was cancelled by nobody we know is started again. */
 #define RING_TRIES	100
+
+#define RING_NOWAIT	0x8	/* RWF_NOWAIT of <linux/fs.h> */
 
 #define RING_THREADS	64	/* a power of two; several may share a counter */
 
@@ -363,6 +366,30 @@ aio_uring_passes(enum aio_op op, int fd)
 }
 
 /*
+ * Before Linux 6.4 a pipe cannot be read without the risk to wait.  Then the ring interrupts the
+ * thread that started the read as soon as there are bytes, to hand it on to a thread of the
+ * kernel's, and a kevent() that waits for something else would end with EINTR long before there
+ * is a result by which to know why.
+ */
+static bool
+ring_reads_pipes(void)
+{
+	static _Atomic int reads;	/* (a) 0: not known yet, or 1, or -1 */
+	struct iovec iov;
+	int fds[2];
+	char c;
+
+	if (atomic_load_explicit(&reads, memory_order_relaxed) == 0 && syscall(SYS_pipe2, fds, O_CLOEXEC) == 0) {
+		iov = (struct iovec){ .iov_base = &c, .iov_len = 1 };
+		atomic_store_explicit(&reads, syscall(SYS_preadv2, fds[0], &iov, 1, -1L, -1L, RING_NOWAIT) == -1 &&
+		    errno == EAGAIN ? 1 : -1, memory_order_relaxed);
+		hidden_close(fds[0]);
+		hidden_close(fds[1]);
+	}
+	return atomic_load_explicit(&reads, memory_order_relaxed) > 0;
+}
+
+/*
  * Pipes are written by the C library: here the thread that starts it would get
  * SIGPIPE, and what does not fit would have to wait for the next call.  What else
  * is no file, as a terminal, is left to it, too.
@@ -379,7 +406,7 @@ ring_kind_suits(struct aio_uring *u, const struct stat *st)
 	u->u_offset = 0;
 	/* To receive nothing is not the same as to read nothing. */
 	return (u->u_socket && !ring_syncs(u) && u->u_size > 0) ||
-	    (S_ISFIFO(st->st_mode) && u->u_op == AIO_READ);
+	    (S_ISFIFO(st->st_mode) && u->u_op == AIO_READ && ring_reads_pipes());
 }
 
 bool
