@@ -143,7 +143,7 @@ kept(const struct world *w, int slot)
 {
 	const struct file *f = w->w_model.m_slot[slot];
 
-	return w->w_waits && f == w->w_awaited && f->f_refs > 1;
+	return w->w_waits > 0 && f == w->w_awaited && f->f_refs > 1;
 }
 
 void
@@ -255,7 +255,7 @@ op_fill(struct world *w, const uint8_t *arg)
 	int slot = world_slot(w, KIND(PIPE_WRITE) | KIND(STREAM), arg[0]);
 	struct file *f;
 
-	if (slot < 0 || w->w_waits)
+	if (slot < 0 || w->w_waits > 0)
 		return;
 	f = w->w_model.m_slot[slot];
 	if (f->f_peer->f_refs == 0 || f->f_shut || f->f_peer->f_deaf || f->f_peer->f_full)
@@ -275,7 +275,7 @@ op_drain(struct world *w, const uint8_t *arg)
 	int slot = world_slot(w, KIND(PIPE_READ) | KIND(STREAM), arg[0]);
 	struct file *f;
 
-	if (slot < 0 || w->w_waits)
+	if (slot < 0 || w->w_waits > 0)
 		return;
 	f = w->w_model.m_slot[slot];
 	if (f->f_error != 0)

@@ -53,6 +53,7 @@ struct mknote {
 	struct file	*k_queue;
 	int		k_slot;		/* of a descriptor, or -1 */
 	struct kevent	k_kev;		/* flags as they are returned */
+	uint64_t	k_ext[2];
 	enum certainty	k_edge;		/* with EV_CLEAR: news since the last delivery */
 	bool		k_late;		/* ... that may be told twice */
 	bool		k_trigger;	/* USER */
@@ -119,8 +120,9 @@ void	model_exit(struct model *m, struct child *c, int status);
 /* Whether a queue can be reached from another, by watching; all: by what is disabled, too. */
 bool	model_reaches(struct model *m, struct file *f, struct file *q, bool all);
 
-/* One change; 0 or the errno. */
+/* One change; 0 or the errno.  ext: of kevent64(). */
 int	model_change(struct model *m, struct file *q, const struct kevent *kev);
+int	model_change_wide(struct model *m, struct file *q, const struct kevent *kev, const uint64_t ext[2]);
 
 /* An operation is done: a queue that has become readable is news to those that watch it. */
 void	model_tell_queues(struct model *m);

@@ -29,7 +29,7 @@ finds() {
 }
 
 is_short() {
-	[ "$(wc -l <"$work/found.c")" -lt 25 ] || { cat "$work/found.c"; false; }
+	[ "$(wc -l <"$work/found.c")" -lt 30 ] || { cat "$work/found.c"; false; }
 }
 
 passes_without_the_fault() {
@@ -41,8 +41,8 @@ fails_with_the_fault() {
 }
 
 check "the harness" ${CC:-cc} -std=gnu11 -D_GNU_SOURCE= -Iinclude -Itests/standin -c -o "$work/harness.o" tests/harness.c
-# The first two have every operation.
-for seed in 358 212 $(seq 101 108); do
+# Together they have every operation.
+for seed in $(seq 101 108); do
 	check "program $seed, printed" passes "$seed"
 done
 check "a fault is found" finds

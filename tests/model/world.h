@@ -19,11 +19,11 @@ struct world {
 	struct call	w_call;		/* whose changes are being gathered */
 	struct names	w_names[MODEL_FILES];
 	bool		w_handles[MODEL_SIGNALS];
-	bool		w_waits;	/* a thread waits in w_waiter */
-	struct file	*w_awaited;
-	struct call	w_waiter;
-	pthread_t	w_thread;
+	int		w_waits;	/* so many threads wait in w_waiter ... */
+	struct file	*w_awaited;	/* ... for events of this queue */
+	struct call	w_waiter[WAITERS];
 	bool		w_failed;
+	bool		w_did;		/* something, which it wrote */
 };
 
 /* Notes that they disagree. */
@@ -38,10 +38,22 @@ int	world_signal(unsigned i);
 /* compare.c: the operations that call kevent(). */
 void	compare_change(struct world *w, const uint8_t *arg);
 void	compare_collect(struct world *w, const uint8_t *arg);
+void	compare_readable(struct world *w);
+
+/* In which way a call is made; NULL stands for none of these. */
+struct manner {
+	bool	same, apart, wide;
+	unsigned flags;		/* of kevent64() */
+	bool	for_ever;	/* but for these flags */
+};
+void	compare_submit(struct world *w, struct file *q, int slot, int nevents, const struct manner *manner);
+void	compare_events(struct world *w, struct file *q, const struct call *c, enum share share);
+
+/* threads.c: the operations that take several threads. */
 void	compare_wait(struct world *w, const uint8_t *arg);
 void	compare_woken(struct world *w);
-void	compare_readable(struct world *w);
-void	compare_submit(struct world *w, struct file *q, int slot, int nevents, bool same, bool apart);
+void	compare_together(struct world *w, const uint8_t *arg);
+void	compare_triggers(struct world *w, const uint8_t *arg);
 
 /* files.c: the operations on descriptors, and on the names of files. */
 void	op_queue(struct world *w);
