@@ -50,12 +50,15 @@ shape_timer(const struct model *m, struct kevent *kev, const uint8_t *arg)
 static void
 shape_descriptor(struct world *w, struct kevent *kev, const uint8_t *arg)
 {
-	unsigned kinds = KIND(PIPE_READ) | KIND(PIPE_WRITE) | KIND(STREAM) | KIND(DGRAM) | KIND(REGULAR) | KIND(QUEUE);
+	unsigned kinds = KIND(PIPE_READ) | KIND(PIPE_WRITE) | KIND(STREAM) | KIND(DGRAM) | KIND(REGULAR) | KIND(QUEUE) |
+	    KIND(TCP) | KIND(LISTENER);
 	int slot;
 
 	kev->fflags = arg[4] % 4 == 0 ? NOTE_LOWAT : arg[4] % 16 == 1 ? NOTE_FILE_POLL : 0;
-	if (kev->filter == EVFILT_WRITE)
+	if (kev->filter == EVFILT_WRITE) {
 		kev->fflags = 0;
+		kinds &= ~KIND(LISTENER);
+	}
 	if (kev->filter == EVFILT_VNODE) {
 		kinds = KIND(REGULAR);
 		kev->fflags = arg[4] & (NOTE_DELETE | NOTE_WRITE | NOTE_EXTEND | NOTE_ATTRIB | NOTE_LINK |

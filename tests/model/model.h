@@ -21,11 +21,12 @@
 #define MODEL_CHILDREN	3
 #define MODEL_SIGNALS	3
 #define MODEL_DGRAMS	4	/* at most so many wait to be read */
+#define MODEL_BACKLOG	4	/* at most so many connections wait to be accepted */
 #define MODEL_NEVER	INT64_MAX
 
 enum certainty { NO, MAY, MUST };
 
-enum kind { NOTHING, QUEUE, PIPE_READ, PIPE_WRITE, STREAM, DGRAM, REGULAR };
+enum kind { NOTHING, QUEUE, PIPE_READ, PIPE_WRITE, STREAM, DGRAM, REGULAR, TCP, LISTENER };
 
 /* What a descriptor leads to, shared by its duplicates. */
 struct file {
@@ -41,6 +42,12 @@ struct file {
 	bool		f_shut;		/* this side sends no more ... */
 	bool		f_deaf;		/* ... and receives no more */
 	int		f_error;	/* SO_ERROR */
+	bool		f_connected;	/* TCP: or it was tried to */
+	bool		f_fin;		/* TCP: the peer sends no more */
+	bool		f_reset;	/* TCP: the connection is no more */
+	bool		f_unsettled;	/* TCP: the kernel may take a moment until it is so */
+	struct file	*f_pending[MODEL_BACKLOG];	/* LISTENER: to be accepted; f_refs is 1 */
+	int		f_npending;
 	int		f_links;	/* names of a regular file */
 	int		f_mode;
 	bool		f_shared;	/* had several descriptors */
@@ -107,6 +114,10 @@ int64_t	model_read(struct model *m, struct file *f, int64_t n);
 void	model_fill(struct model *m, struct file *f);
 void	model_drain(struct model *m, struct file *f);
 void	model_shutdown(struct model *m, struct file *f, bool both);
+void	model_connect(struct model *m, struct file *f, struct file *listener);
+void	model_refuse(struct model *m, struct file *f);
+struct file *model_accept(struct model *m, struct file *listener);
+void	model_reset(struct model *m, int slot);		/* closed in a hurry */
 void	model_seek(struct model *m, struct file *f, int64_t offset);
 void	model_append(struct model *m, struct file *f, int64_t n);
 void	model_truncate(struct model *m, struct file *f, int64_t size);

@@ -5,6 +5,7 @@
 
 #include "acts.h"
 #include "clock.c"
+#include "sockets.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>

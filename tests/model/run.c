@@ -233,7 +233,8 @@ run_name(int code)
 		[OP_UNLINK] = "unlink", [OP_RENAME] = "rename", [OP_TIME] = "time", [OP_DATE] = "date",
 		[OP_RAISE] = "raise", [OP_ACTION] = "action", [OP_CHILD] = "child", [OP_EXIT] = "exit",
 		[OP_REAP] = "reap", [OP_FORK] = "fork", [OP_WAIT] = "wait", [OP_TOGETHER] = "together",
-		[OP_TRIGGERS] = "triggers",
+		[OP_TRIGGERS] = "triggers", [OP_TCP] = "tcp", [OP_LISTEN] = "listen", [OP_CONNECT] = "connect",
+		[OP_ACCEPT] = "accept", [OP_RESET] = "reset",
 	};
 
 	return names[code];
@@ -276,6 +277,11 @@ step(struct world *w, enum code code, const uint8_t *arg)
 	case OP_WAIT:		compare_wait(w, arg); break;
 	case OP_TOGETHER:	compare_together(w, arg); break;
 	case OP_TRIGGERS:	compare_triggers(w, arg); break;
+	case OP_TCP:		op_tcp(w); break;
+	case OP_LISTEN:		op_listen(w); break;
+	case OP_CONNECT:	op_connect(w, arg); break;
+	case OP_ACCEPT:		op_accept(w, arg); break;
+	case OP_RESET:		op_reset(w, arg); break;
 	case OP_CODES:		break;
 	}
 }
@@ -302,8 +308,13 @@ end(struct world *w)
 	if (w->w_waits > 0)
 		compare_woken(w);
 	for (int i = 0; i < MODEL_SLOTS; i++)
-		if (m->m_slot[i] != NULL)
-			world_close(w, i);
+		if (m->m_slot[i] != NULL) {
+			/* Many programs would leave many ports to be waited for. */
+			if (m->m_slot[i]->f_kind == TCP && m->m_slot[i]->f_refs == 1)
+				world_reset(w, i);
+			else
+				world_close(w, i);
+		}
 	for (unsigned i = 0; i < MODEL_SIGNALS; i++)
 		if (sigaction(world_signal(i), NULL, &now) != 0 ||
 		    now.sa_handler != (w->w_handles[i] ? handler : SIG_IGN))
@@ -343,6 +354,7 @@ run(const struct op *ops, size_t n, struct outcome *o, FILE *c)
 		w.w_did = false;
 		step(&w, code, ops[i].o_arg);
 		o->o_done[code] += w.w_did;
+		world_settle(&w);
 		model_tell_queues(&w.w_model);
 		if (waited && !w.w_failed)
 			compare_woken(&w);

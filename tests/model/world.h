@@ -67,6 +67,21 @@ void	op_read(struct world *w, const uint8_t *arg);
 void	op_fill(struct world *w, const uint8_t *arg);
 void	op_drain(struct world *w, const uint8_t *arg);
 void	op_shutdown(struct world *w, const uint8_t *arg);
+
+/* sockets.c: the operations on connections. */
+void	op_tcp(struct world *w);
+void	op_listen(struct world *w);
+void	op_connect(struct world *w, const uint8_t *arg);
+void	op_accept(struct world *w, const uint8_t *arg);
+void	op_reset(struct world *w, const uint8_t *arg);
+void	world_reset(struct world *w, int slot);
+
+/* Waits until the kernel is as the model says. */
+void	world_settle(struct world *w);
+
+/* files.c again. */
+int	world_free_slot(const struct world *w);
+void	world_agree(struct world *w, const char *what, int64_t result, int64_t model);
 void	op_of_file(struct world *w, enum code code, const uint8_t *arg);
 void	op_of_name(struct world *w, enum code code, const uint8_t *arg);
 
