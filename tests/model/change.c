@@ -25,7 +25,7 @@ model_reaches(struct model *m, struct file *f, struct file *q, bool all)
 static bool
 needs_descriptor(short filter)
 {
-	return filter == EVFILT_READ || filter == EVFILT_WRITE || filter == EVFILT_VNODE;
+	return filter == EVFILT_READ || filter == EVFILT_WRITE || filter == EVFILT_EXCEPT || filter == EVFILT_VNODE;
 }
 
 static struct mknote *
@@ -123,6 +123,7 @@ attach(struct model *m, struct mknote *kn)
 	switch (kn->k_kev.filter) {
 	case EVFILT_READ:
 	case EVFILT_WRITE:
+	case EVFILT_EXCEPT:
 	case EVFILT_VNODE:
 		return attach_descriptor(m, kn);
 	case EVFILT_TIMER:

@@ -15,7 +15,7 @@
 
 static const short filters[] = {
 	EVFILT_READ, EVFILT_READ, EVFILT_READ, EVFILT_WRITE, EVFILT_WRITE, EVFILT_USER, EVFILT_USER,
-	EVFILT_TIMER, EVFILT_TIMER, EVFILT_SIGNAL, EVFILT_VNODE, EVFILT_VNODE, EVFILT_PROC,
+	EVFILT_TIMER, EVFILT_TIMER, EVFILT_SIGNAL, EVFILT_EXCEPT, EVFILT_VNODE, EVFILT_VNODE, EVFILT_PROC,
 };
 
 static const unsigned short actions[] = {
@@ -64,7 +64,14 @@ shape_descriptor(struct world *w, struct kevent *kev, const uint8_t *arg)
 		kev->fflags = arg[4] & (NOTE_DELETE | NOTE_WRITE | NOTE_EXTEND | NOTE_ATTRIB | NOTE_LINK |
 		    NOTE_RENAME | NOTE_TRUNCATE);
 	}
-	if ((kev->fflags & NOTE_LOWAT) != 0)
+	if (kev->filter == EVFILT_EXCEPT) {
+		kinds = KIND(PIPE_READ) | KIND(STREAM) | KIND(TCP);
+		kev->fflags = arg[4] % 4 == 0 ? 0 : NOTE_OOB;
+		/* TCP before others: of these there is the end alone to tell. */
+		if (arg[5] % 4 != 0 && world_slot(w, KIND(TCP), arg[1]) >= 0)
+			kinds = KIND(TCP);
+	}
+	if (kev->filter == EVFILT_READ && (kev->fflags & NOTE_LOWAT) != 0)
 		kev->data = 1 + arg[5] % 20;
 	slot = arg[1] >= 250 ? -1 : world_slot(w, kinds, arg[1]);
 	kev->ident = slot < 0 ? 1000000 : (uintptr_t)w->w_model.m_number[slot];
@@ -126,7 +133,8 @@ ident_text(const struct world *w, const struct kevent *k)
 		for (int i = 0; i < MODEL_CHILDREN; i++)
 			if (w->w_model.m_child[i].c_pid != 0 && (uintptr_t)w->w_model.m_child[i].c_pid == k->ident)
 				snprintf(text, sizeof(text), "(uintptr_t)pid[%d]", i);
-	if (slot >= 0 && (k->filter == EVFILT_READ || k->filter == EVFILT_WRITE || k->filter == EVFILT_VNODE))
+	if (slot >= 0 && (k->filter == EVFILT_READ || k->filter == EVFILT_WRITE ||
+	    k->filter == EVFILT_EXCEPT || k->filter == EVFILT_VNODE))
 		snprintf(text, sizeof(text), "(uintptr_t)fd[%d]", slot);
 	return text;
 }

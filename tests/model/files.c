@@ -244,7 +244,7 @@ op_read(struct world *w, const uint8_t *arg)
 	if (slot < 0)
 		return;
 	f = w->w_model.m_slot[slot];
-	if (f->f_full || (f->f_kind == TCP && !f->f_connected))
+	if (f->f_full || f->f_marked || (f->f_kind == TCP && !f->f_connected))
 		return;
 	world_say(w, "\tn = (int)read(fd[%d], bytes, %lld);\n", slot, (long long)n);
 	world_agree(w, "read", read(w->w_model.m_number[slot], bytes, (size_t)n), model_read(&w->w_model, f, n));
@@ -274,14 +274,21 @@ void
 op_drain(struct world *w, const uint8_t *arg)
 {
 	static char bytes[65536];
-	int slot = world_slot(w, KIND(PIPE_READ) | KIND(STREAM), arg[0]);
+	int slot = world_slot(w, KIND(PIPE_READ) | KIND(STREAM) | KIND(TCP), arg[0]);
 	struct file *f;
 
 	if (slot < 0 || w->w_waits > 0)
 		return;
 	f = w->w_model.m_slot[slot];
-	if (f->f_error != 0)
+	if (f->f_error != 0 || (f->f_kind == TCP && (!f->f_connected || f->f_reset)))
 		return;
+	/* The urgent byte is taken first, or would be passed over. */
+	if (f->f_urgent && f->f_shut && f->f_fin)
+		return;
+	if (f->f_urgent) {
+		world_say(w, "\tn = (int)recv(fd[%d], bytes, 1, MSG_OOB);\n", slot);
+		world_agree(w, "recv", recv(w->w_model.m_number[slot], bytes, 1, MSG_OOB), 1);
+	}
 	world_say(w, "\twhile (read(fd[%d], bytes, sizeof(bytes)) > 0);\n", slot);
 	while (read(w->w_model.m_number[slot], bytes, sizeof(bytes)) > 0)
 		;

@@ -90,6 +90,9 @@ model_post(struct model *m, struct file *f, short filter, enum certainty sure)
 {
 	f->f_unsettled = true;
 	post_one(m, f, filter, sure);
+	/* Ordinary data may tell of urgent ones again. */
+	if (filter == EVFILT_READ)
+		post_one(m, f, EVFILT_EXCEPT, model_in_ended(f) ? sure : MAY);
 	model_post_queues(m);
 }
 
@@ -235,7 +238,7 @@ model_drain(struct model *m, struct file *f)
 {
 	enum certainty sure = f->f_full ? MUST : MAY;
 
-	f->f_full = false;
+	f->f_full = f->f_urgent = f->f_marked = false;
 	f->f_bytes = 0;
 	f->f_writes = 0;
 	if (!gone(f->f_peer))

@@ -45,6 +45,8 @@ struct file {
 	bool		f_connected;	/* TCP: or it was tried to */
 	bool		f_fin;		/* TCP: the peer sends no more */
 	bool		f_reset;	/* TCP: the connection is no more */
+	bool		f_urgent;	/* TCP: a byte of urgent data waits ... */
+	bool		f_marked;	/* ... or did, and it was not read beyond: what can be read is not told then */
 	bool		f_unsettled;	/* TCP: the kernel may take a moment until it is so */
 	struct file	*f_pending[MODEL_BACKLOG];	/* LISTENER: to be accepted; f_refs is 1 */
 	int		f_npending;
@@ -116,6 +118,7 @@ void	model_drain(struct model *m, struct file *f);
 void	model_shutdown(struct model *m, struct file *f, bool both);
 void	model_connect(struct model *m, struct file *f, struct file *listener);
 void	model_refuse(struct model *m, struct file *f);
+void	model_urgent(struct model *m, struct file *f);
 struct file *model_accept(struct model *m, struct file *listener);
 void	model_reset(struct model *m, int slot);		/* closed in a hurry */
 void	model_seek(struct model *m, struct file *f, int64_t offset);

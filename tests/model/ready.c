@@ -30,11 +30,20 @@ condition_bytes(const struct mknote *kn, const struct file *f, struct expect *e)
 	}
 	if (model_in_ended(f)) {
 		e->e_flags |= EV_EOF;
+		if (f->f_marked) {
+			e->e_least = 0;
+			e->e_most = INT64_MAX;
+		}
 		socket_error(f, e);
 		return MUST;
 	}
 	if (f->f_kind == PIPE_WRITE)
 		return NO;
+	if (f->f_marked) {
+		e->e_least = 0;
+		e->e_most = INT64_MAX;
+		return MAY;
+	}
 	return f->f_full || (f->f_bytes > 0 && f->f_bytes >= mark) ? MUST : NO;
 }
 
@@ -101,6 +110,25 @@ condition_write(struct model *m, const struct mknote *kn, struct expect *e)
 	return !gone(f->f_peer) && f->f_peer->f_full ? NO : MUST;
 }
 
+static enum certainty
+condition_except(struct model *m, const struct mknote *kn, struct expect *e)
+{
+	const struct file *f = m->m_slot[kn->k_slot];
+
+	if (f->f_urgent && (kn->k_kev.fflags & NOTE_OOB) != 0) {
+		e->e_must = e->e_may = NOTE_OOB;
+		e->e_least = e->e_most = 1;
+	}
+	if (f->f_kind == TCP && !f->f_connected)
+		return NO;
+	if (!model_in_ended(f))
+		return e->e_most > 0 ? MUST : NO;
+	e->e_flags |= EV_EOF;
+	if (f->f_error != 0)
+		socket_error(f, e);
+	return MUST;
+}
+
 static int64_t
 timer_clock(const struct model *m, const struct mknote *kn)
 {
@@ -131,6 +159,8 @@ condition(struct model *m, const struct mknote *kn, struct expect *e)
 		return condition_read(m, kn, e);
 	case EVFILT_WRITE:
 		return condition_write(m, kn, e);
+	case EVFILT_EXCEPT:
+		return condition_except(m, kn, e);
 	case EVFILT_TIMER:
 		return condition_timer(m, kn, e);
 	case EVFILT_USER:
@@ -160,8 +190,8 @@ condition(struct model *m, const struct mknote *kn, struct expect *e)
 static bool
 by_edge(const struct mknote *kn)
 {
-	return (kn->k_kev.filter == EVFILT_READ || kn->k_kev.filter == EVFILT_WRITE) &&
-	    (kn->k_kev.flags & EV_CLEAR) != 0;
+	return (kn->k_kev.filter == EVFILT_READ || kn->k_kev.filter == EVFILT_WRITE ||
+	    kn->k_kev.filter == EVFILT_EXCEPT) && (kn->k_kev.flags & EV_CLEAR) != 0;
 }
 
 void

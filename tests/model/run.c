@@ -234,7 +234,7 @@ run_name(int code)
 		[OP_RAISE] = "raise", [OP_ACTION] = "action", [OP_CHILD] = "child", [OP_EXIT] = "exit",
 		[OP_REAP] = "reap", [OP_FORK] = "fork", [OP_WAIT] = "wait", [OP_TOGETHER] = "together",
 		[OP_TRIGGERS] = "triggers", [OP_TCP] = "tcp", [OP_LISTEN] = "listen", [OP_CONNECT] = "connect",
-		[OP_ACCEPT] = "accept", [OP_RESET] = "reset",
+		[OP_ACCEPT] = "accept", [OP_RESET] = "reset", [OP_URGENT] = "urgent",
 	};
 
 	return names[code];
@@ -282,6 +282,7 @@ step(struct world *w, enum code code, const uint8_t *arg)
 	case OP_CONNECT:	op_connect(w, arg); break;
 	case OP_ACCEPT:		op_accept(w, arg); break;
 	case OP_RESET:		op_reset(w, arg); break;
+	case OP_URGENT:		op_urgent(w, arg); break;
 	case OP_CODES:		break;
 	}
 }

@@ -7,6 +7,16 @@
 
 #include <errno.h>
 
+/* A slot that leads to it; -1: none. */
+static int
+slot_of(const struct world *w, const struct file *f)
+{
+	for (int i = 0; i < MODEL_SLOTS; i++)
+		if (w->w_model.m_slot[i] == f)
+			return i;
+	return -1;
+}
+
 /* A new file in a free slot; NULL if there is no room, or no descriptor. */
 static struct file *
 place(struct world *w, enum kind kind, int fd, int *slot)
@@ -84,10 +94,13 @@ void
 op_connect(struct world *w, const uint8_t *arg)
 {
 	struct model *m = &w->w_model;
-	int slot = unconnected(w), to = world_slot(w, KIND(LISTENER), arg[0]);
+	int slot = unconnected(w), to;
 
 	if (slot < 0 || arg[1] % 4 == 1)
 		return;
+	if (arg[1] % 8 != 0 && world_slot(w, KIND(LISTENER), 0) < 0)
+		op_listen(w);
+	to = world_slot(w, KIND(LISTENER), arg[0]);
 	if (to < 0 || arg[1] % 8 == 0) {
 		world_say(w, "\tck_assert(tcp_refused(fd[%d]));\n", slot);
 		if (!tcp_refused(m->m_number[slot]))
@@ -105,9 +118,15 @@ void
 op_accept(struct world *w, const uint8_t *arg)
 {
 	struct model *m = &w->w_model;
-	int from = world_slot(w, KIND(LISTENER), arg[0]), to = world_free_slot(w), fd;
+	int from = -1, to = world_free_slot(w), fd;
 
-	if (from < 0 || to < 0 || m->m_slot[from]->f_npending == 0)
+	for (unsigned i = 0; i < MODEL_SLOTS && from < 0; i++) {
+		unsigned at = (arg[0] + i) % MODEL_SLOTS;
+
+		if (m->m_slot[at] != NULL && m->m_slot[at]->f_npending > 0)
+			from = (int)at;
+	}
+	if (from < 0 || to < 0)
 		return;
 	world_say(w, "\tfd[%d] = accept4(fd[%d], NULL, NULL, SOCK_NONBLOCK);\n", to, from);
 	fd = accept4(m->m_number[from], NULL, NULL, SOCK_NONBLOCK);
@@ -137,12 +156,37 @@ op_reset(struct world *w, const uint8_t *arg)
 		world_reset(w, slot);
 }
 
+/* One byte, where the peer has read what came before. */
+void
+op_urgent(struct world *w, const uint8_t *arg)
+{
+	struct file *f, *to;
+	int slot = -1;
+
+	for (unsigned i = 0; i < MODEL_SLOTS && slot < 0; i++) {
+		unsigned at = (arg[0] + i) % MODEL_SLOTS;
+
+		f = w->w_model.m_slot[at];
+		if (f == NULL || f->f_kind != TCP || !f->f_connected || model_out_ended(f) || gone(f->f_peer))
+			continue;
+		to = f->f_peer;
+		/* One that is not accepted yet nobody can look at. */
+		if (!to->f_marked && to->f_bytes == 0 && slot_of(w, to) >= 0)
+			slot = (int)at;
+	}
+	if (slot < 0)
+		return;
+	world_say(w, "\tn = (int)send(fd[%d], bytes, 1, MSG_OOB);\n", slot);
+	world_agree(w, "send", send(w->w_model.m_number[slot], "!", 1, MSG_OOB), 1);
+	model_urgent(&w->w_model, w->w_model.m_slot[slot]);
+}
+
 static void
 settle_one(struct world *w, int slot, const struct file *f)
 {
 	int revents = (model_in_ended(f) ? POLLRDHUP : 0) | (model_in_ended(f) && model_out_ended(f) ? POLLHUP : 0) |
 	    (f->f_error != 0 ? POLLERR : 0);
-	int fd = w->w_model.m_number[slot];
+	int fd = w->w_model.m_number[slot], bytes;
 
 	if (f->f_kind == LISTENER) {
 		world_say(w, "\tck_assert(tcp_waiting(fd[%d], %d));\n", slot, f->f_npending);
@@ -150,9 +194,11 @@ settle_one(struct world *w, int slot, const struct file *f)
 			world_fail(w, "fd[%d] never had %d connections waiting", slot, f->f_npending);
 		return;
 	}
-	world_say(w, "\tck_assert(tcp_settled(fd[%d], %d, %#x));\n", slot, (int)f->f_bytes, (unsigned)revents);
-	if (!tcp_settled(fd, (int)f->f_bytes, revents))
-		world_fail(w, "fd[%d] never came to have %d bytes and events %#x", slot, (int)f->f_bytes, (unsigned)revents);
+	revents |= f->f_urgent ? POLLPRI : 0;
+	bytes = f->f_marked ? -1 : (int)f->f_bytes;
+	world_say(w, "\tck_assert(tcp_settled(fd[%d], %d, %#x));\n", slot, bytes, (unsigned)revents);
+	if (!tcp_settled(fd, bytes, revents))
+		world_fail(w, "fd[%d] never came to have %d bytes and events %#x", slot, bytes, (unsigned)revents);
 }
 
 void

@@ -105,15 +105,16 @@ tcp_reset(int fd)
 	return close(fd);
 }
 
-/* Once so many bytes have come, and poll(2) says this of the end. */
+/* Once so many bytes have come, if that is not negative, and poll(2) says this of the end. */
 __attribute__((unused)) static bool
 tcp_settled(int fd, int bytes, int revents)
 {
 	for (int tries = 0; tries < TCP_TRIES; tries++) {
-		struct pollfd pfd = { .fd = fd, .events = POLLRDHUP };
+		struct pollfd pfd = { .fd = fd, .events = POLLRDHUP | POLLPRI };
 		int now = -1;
 
-		if (poll(&pfd, 1, 0) >= 0 && pfd.revents == revents && ioctl(fd, FIONREAD, &now) == 0 && now == bytes)
+		if (poll(&pfd, 1, 0) >= 0 && pfd.revents == revents && ioctl(fd, FIONREAD, &now) == 0 &&
+		    (now == bytes || bytes < 0))
 			return true;
 		usleep(50);
 	}

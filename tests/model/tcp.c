@@ -65,14 +65,24 @@ model_tcp_closed(struct model *m, struct file *f, bool hard)
 	}
 	if (gone(peer) || f->f_reset)
 		return;
-	if (hard || f->f_bytes > 0) {
+	if (hard || f->f_bytes > 0 || f->f_marked) {
 		if (!f->f_shut || !f->f_fin)
 			break_off(m, peer);
 		return;
 	}
+	peer->f_fin = true;
 	model_post(m, peer, EVFILT_READ, f->f_shut ? MAY : MUST);
 	model_post(m, peer, EVFILT_WRITE, MAY);
-	peer->f_fin = true;
+}
+
+/* The peer gets a byte of urgent data. */
+void
+model_urgent(struct model *m, struct file *f)
+{
+	f->f_peer->f_urgent = f->f_peer->f_marked = true;
+	model_post(m, f->f_peer, EVFILT_READ, MAY);
+	model_post(m, f->f_peer, EVFILT_EXCEPT, MUST);
+	model_post(m, f, EVFILT_WRITE, MAY);
 }
 
 int64_t

@@ -74,6 +74,7 @@ void	op_listen(struct world *w);
 void	op_connect(struct world *w, const uint8_t *arg);
 void	op_accept(struct world *w, const uint8_t *arg);
 void	op_reset(struct world *w, const uint8_t *arg);
+void	op_urgent(struct world *w, const uint8_t *arg);
 void	world_reset(struct world *w, int slot);
 
 /* Waits until the kernel is as the model says. */
