@@ -204,13 +204,24 @@ settle_one(struct world *w, int slot, const struct file *f)
 void
 world_settle(struct world *w)
 {
+	const struct model *m = &w->w_model;
+	unsigned sent = 0;
+
 	for (int i = 0; i < MODEL_SLOTS && !w->w_failed; i++) {
-		struct file *f = w->w_model.m_slot[i];
+		struct file *f = m->m_slot[i];
 
 		if (f == NULL || !f->f_unsettled)
 			continue;
 		f->f_unsettled = false;
 		if (f->f_kind == LISTENER || (f->f_kind == TCP && f->f_connected))
 			settle_one(w, i, f);
+		sent |= f->f_kind == TCP && f->f_connected && !f->f_reset ? 1u << i : 0;
+	}
+	for (int i = 0; i < MODEL_SLOTS && !w->w_failed; i++) {
+		if ((sent & 1u << i) == 0)
+			continue;
+		world_say(w, "\tck_assert(tcp_acked(fd[%d]));\n", i);
+		if (!tcp_acked(m->m_number[i]))
+			world_fail(w, "fd[%d] has never heard that all it sent has arrived", i);
 	}
 }

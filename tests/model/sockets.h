@@ -114,7 +114,28 @@ tcp_settled(int fd, int bytes, int revents)
 		int now = -1;
 
 		if (poll(&pfd, 1, 0) >= 0 && pfd.revents == revents && ioctl(fd, FIONREAD, &now) == 0 &&
-		    (now == bytes || bytes < 0))
+		    (now == bytes || bytes < 0)) {
+			/* What it has to acknowledge it does now, and not when it sees fit. */
+			setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &(int){ 1 }, sizeof(int));
+			return true;
+		}
+		usleep(50);
+	}
+	return false;
+}
+
+/* Once all that it sent is acknowledged, its end, too: till then its state may change. */
+__attribute__((unused)) static bool
+tcp_acked(int fd)
+{
+	for (int tries = 0; tries < TCP_TRIES; tries++) {
+		struct tcp_info info;
+		socklen_t len = sizeof(info);
+		int unsent = -1;
+
+		if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && (info.tcpi_state == TCP_CLOSE ||
+		    (ioctl(fd, TIOCOUTQ, &unsent) == 0 && unsent == 0 && info.tcpi_state != TCP_FIN_WAIT1 &&
+		    info.tcpi_state != TCP_CLOSING && info.tcpi_state != TCP_LAST_ACK)))
 			return true;
 		usleep(50);
 	}

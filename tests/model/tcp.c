@@ -82,6 +82,7 @@ model_urgent(struct model *m, struct file *f)
 	f->f_peer->f_urgent = f->f_peer->f_marked = true;
 	model_post(m, f->f_peer, EVFILT_READ, MAY);
 	model_post(m, f->f_peer, EVFILT_EXCEPT, MUST);
+	model_post(m, f->f_peer, EVFILT_WRITE, MAY);
 	model_post(m, f, EVFILT_WRITE, MAY);
 }
 
@@ -101,7 +102,9 @@ model_tcp_write(struct model *m, struct file *f, int64_t n)
 	}
 	f->f_peer->f_bytes += n;
 	f->f_peer->f_writes++;
+	/* Either learns that something of what it sent has arrived. */
 	model_post(m, f->f_peer, EVFILT_READ, MUST);
+	model_post(m, f->f_peer, EVFILT_WRITE, MAY);
 	model_post(m, f, EVFILT_WRITE, MAY);
 	return n;
 }
