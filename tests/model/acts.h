@@ -38,6 +38,8 @@ struct call {
 	int64_t		c_took;		/* nanoseconds */
 	_Atomic int	c_tid;
 	_Atomic bool	c_done;
+	_Atomic int	*c_gate;	/* as many as c_parties come here before they go on, if that does not take long */
+	int		c_parties;
 	pthread_t	c_thread;
 };
 
@@ -165,6 +167,10 @@ call_make(void *arg)
 	struct kevent *out = c->c_same ? c->c_change : c->c_event;
 	int64_t begun = call_clock();
 
+	if (c->c_gate != NULL)
+		(*c->c_gate)++;
+	for (int tries = 0; c->c_gate != NULL && *c->c_gate < c->c_parties && tries < 20000; tries++)
+		;
 	c->c_tid = (int)syscall(SYS_gettid);
 	errno = 0;
 	c->c_result = c->c_wide ? call_wide(c) :
@@ -181,10 +187,14 @@ call_make(void *arg)
 __attribute__((unused)) static void
 calls_together(struct call *calls, int n)
 {
+	_Atomic int gate = 0;
 	bool threads[EVENTS];
 
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i++) {
+		calls[i].c_gate = n > 1 ? &gate : NULL;
+		calls[i].c_parties = n;
 		threads[i] = pthread_create(&calls[i].c_thread, NULL, call_make, &calls[i]) == 0;
+	}
 	for (int i = 0; i < n; i++)
 		if (threads[i])
 			pthread_join(calls[i].c_thread, NULL);

@@ -7,6 +7,14 @@
  *
  * MAY is for what is left open: the kernel may wake a writer that had room all
  * the time, or not; a mark in fflags may merge with the next.
+ *
+ * It has READ, WRITE, EXCEPT, VNODE, USER, TIMER, SIGNAL and PROC (the end), with
+ * every EV_ flag and by either call; queues in queues, pipes, pairs of AF_UNIX
+ * sockets, TCP with listening sockets, refused and reset connections, and files.
+ * It has not: marks of WRITE, EMPTY, PROCDESC, FS, NETDEV, MEMORYSTATUS and AIO;
+ * TCP that is full or was told not to receive, UDP, FIFOs, terminals and counters;
+ * leeway; blocked signals; changes in one thread while others collect; what is
+ * closed unseen.
  */
 #ifndef KQ_TESTS_MODEL_H
 #define KQ_TESTS_MODEL_H

@@ -41,8 +41,8 @@ fails_with_the_fault() {
 }
 
 check "the harness" ${CC:-cc} -std=gnu11 -D_GNU_SOURCE= -Iinclude -Itests/standin -c -o "$work/harness.o" tests/harness.c
-# Together they have every operation.
-for seed in $(seq 101 108); do
+# The first two have every operation between them.
+for seed in 969 1120 $(seq 101 106); do
 	check "program $seed, printed" passes "$seed"
 done
 check "a fault is found" finds

@@ -111,10 +111,10 @@ tcp_settled(int fd, int bytes, int revents)
 {
 	for (int tries = 0; tries < TCP_TRIES; tries++) {
 		struct pollfd pfd = { .fd = fd, .events = POLLRDHUP | POLLPRI };
-		int now = -1;
+		int waiting = -1;
 
-		if (poll(&pfd, 1, 0) >= 0 && pfd.revents == revents && ioctl(fd, FIONREAD, &now) == 0 &&
-		    (now == bytes || bytes < 0)) {
+		if (poll(&pfd, 1, 0) >= 0 && pfd.revents == revents && ioctl(fd, FIONREAD, &waiting) == 0 &&
+		    (waiting == bytes || bytes < 0)) {
 			/* What it has to acknowledge it does now, and not when it sees fit. */
 			setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &(int){ 1 }, sizeof(int));
 			return true;

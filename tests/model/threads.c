@@ -163,7 +163,7 @@ compare_triggers(struct world *w, const uint8_t *arg)
 		calls[i].c_kq = w->w_model.m_number[slot];
 		calls[i].c_nchanges = 1;
 		EV_SET(k, (arg[4] + (apart ? (unsigned)i : 0)) % 4, EVFILT_USER, arg[3] % 3 == 0 ? EV_ADD : 0,
-		    NOTE_TRIGGER | NOTE_FFOR | 1u << i, arg[5] % 16, (void *)(uintptr_t)(arg[8] % 3));
+		    NOTE_TRIGGER | (arg[6] % 2 == 0 ? NOTE_FFNOP : NOTE_FFOR | 1u << i), arg[5] % 16, (void *)(uintptr_t)(arg[8] % 3));
 		world_say(w, "\tcalls[%d] = (struct call){ .c_kq = fd[%d], .c_nchanges = 1 };\n"
 		    "\tEV_SET(&calls[%d].c_change[0], %d, EVFILT_USER, %d, %#x, %d, (void *)%d);\n", i, slot, i,
 		    (int)k->ident, k->flags, k->fflags, (int)k->data, arg[8] % 3);
