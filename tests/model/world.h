@@ -21,6 +21,7 @@ struct world {
 	bool		w_handles[MODEL_SIGNALS];
 	int		w_waits;	/* so many threads wait in w_waiter ... */
 	struct file	*w_awaited;	/* ... for events of this queue */
+	int64_t		w_waits_since;
 	struct call	w_waiter[WAITERS];
 	bool		w_failed;
 	bool		w_did;		/* something, which it wrote */
