@@ -359,7 +359,8 @@ compare_submit(struct world *w, struct file *q, int slot, int nevents, const str
 				world_fail(w, "%d with errno %d, but no room for events", c->c_result, c->c_error);
 		}
 	}
-	if (nevents > 0 && !errors_only && c->c_result == 0 && poll(&(struct pollfd){ .fd = c->c_kq, .events = POLLIN }, 1, 0) != 0) {
+	if (nevents > 0 && !errors_only && c->c_result == 0 &&
+	    poll(&(struct pollfd){ .fd = c->c_kq, .events = POLLIN }, 1, 0) != 0) {
 		world_say(w, "\tck_assert(!readable(fd[%d], 0));\n", slot);
 		world_fail(w, "kevent() returned nothing, but the queue is readable");
 	}

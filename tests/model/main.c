@@ -56,7 +56,8 @@ static const uint8_t weights[OP_CODES] = {
 	[OP_DUP2] = 2, [OP_SHUTDOWN] = 3, [OP_SEEK] = 4, [OP_APPEND] = 4, [OP_TRUNCATE] = 3, [OP_CHMOD] = 2,
 	[OP_LINK] = 2, [OP_UNLINK] = 2, [OP_RENAME] = 1, [OP_TIME] = 14, [OP_DATE] = 2, [OP_RAISE] = 8,
 	[OP_ACTION] = 2, [OP_CHILD] = 1, [OP_EXIT] = 2, [OP_REAP] = 2, [OP_FORK] = 1, [OP_WAIT] = 5,
-	[OP_TOGETHER] = 3, [OP_TRIGGERS] = 4, [OP_TCP] = 4, [OP_LISTEN] = 2, [OP_CONNECT] = 5, [OP_ACCEPT] = 5, [OP_RESET] = 2, [OP_URGENT] = 4,
+	[OP_TOGETHER] = 3, [OP_TRIGGERS] = 4, [OP_TCP] = 4, [OP_LISTEN] = 2,
+	[OP_CONNECT] = 5, [OP_ACCEPT] = 5, [OP_RESET] = 2, [OP_URGENT] = 4,
 };
 
 static uint8_t

@@ -155,7 +155,8 @@ expect_ext(uint64_t ext0, uint64_t ext1)
 static bool
 fits(const struct due *d, const struct kevent *got, const uint64_t ext[2])
 {
-	return (!d->wide || memcmp(d->ext, ext, sizeof(d->ext)) == 0) && got->ident == d->kev.ident && got->filter == d->kev.filter && got->udata == d->kev.udata &&
+	return (!d->wide || memcmp(d->ext, ext, sizeof(d->ext)) == 0) &&
+	    got->ident == d->kev.ident && got->filter == d->kev.filter && got->udata == d->kev.udata &&
 	    ((got->flags ^ d->kev.flags) & ~d->open) == 0 && (got->fflags & d->kev.fflags) == d->kev.fflags &&
 	    (got->fflags & ~d->may) == 0 && got->data >= d->kev.data && got->data <= d->most;
 }
