@@ -30,7 +30,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-	struct outcome o;
+	struct outcome o = { 0 };
 
 	if (!run((const struct op *)(const void *)bytes, size / sizeof(struct op), &o, NULL)) {
 		fprintf(stderr, "operation %d: %s\n", o.o_at, o.o_why);

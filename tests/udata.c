@@ -304,6 +304,31 @@ START_TEST(udata__eof_is_told_to_each)
 }
 END_TEST
 
+START_TEST(udata__urgent_data_and_the_end_are_told_to_each)
+{
+	static const unsigned notes[] = { NOTE_OOB, NOTE_OOB, 0 };
+	char byte;
+
+	start(PAIR_TCP);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(change(kq, (uintptr_t)fds[0], EVFILT_EXCEPT, EV_ADD | SPECIFIC | (i == 1 ? EV_CLEAR : 0),
+		    notes[i], 0, TAG(i)), 0);
+	ck_assert_uint_eq(told(), 0);
+	ck_assert_int_eq(send(fds[1], "!", 1, MSG_OOB), 1);
+	ck_assert(readable(kq, 10000));
+	ck_assert_uint_eq(told(), 1u | 1u << 1);
+	ck_assert_uint_eq(told(), 1u);
+	ck_assert_int_eq(recv(fds[0], &byte, 1, MSG_OOB), 1);
+	ck_assert_uint_eq(told(), 0);
+	ck_assert(!readable(kq, 0));
+	ck_assert_int_eq(shutdown(fds[1], SHUT_WR), 0);
+	ck_assert(readable(kq, 10000));
+	ck_assert_uint_eq(told(), 1u | 1u << 1 | 1u << 2);
+	ck_assert_uint_eq(told(), 1u | 1u << 2);
+	stop();
+}
+END_TEST
+
 START_TEST(udata__marks_differ)
 {
 	start(PAIR_UNIX);
@@ -513,6 +538,7 @@ HARNESS_MAIN("udata",
     udata__vnodes_of_one_descriptor, udata__readers_of_a_regular_file,
     udata__modes_of_one_direction, udata__writers_of_one_descriptor,
     udata__reads_and_writes_do_not_mix, udata__all_disabled_is_not_readable,
-    udata__eof_is_told_to_each, udata__marks_differ, udata__one_event_of_room_serves_all,
+    udata__eof_is_told_to_each, udata__urgent_data_and_the_end_are_told_to_each,
+    udata__marks_differ, udata__one_event_of_room_serves_all,
     udata__nested_queue_counts_each, udata__does_not_spin, udata__wakes_a_waiter,
     udata__dispatch_goes_to_one_waiter_each, udata__each_as_if_alone)

@@ -308,7 +308,7 @@ watch_wants(struct kqueue *kq, struct watch *w, unsigned want[])
 	    (w->w_lane & (WATCH_SHARED(0) | WATCH_SHARED(1) | WATCH_SHARED(2))) != 0;
 	for (unsigned d = 0; d < WATCH_DIRECTIONS; d++)
 		if (want[d] != 0 && (w->w_lane & WATCH_SHARED(d)) != 0)
-			want[d] = (want[d] & WATCH_EVENTS) | WATCH_EDGE;
+			want[d] = (want[d] & ~WATCH_MODE) | WATCH_EDGE;
 }
 
 /* Whether the item that epoll has is this descriptor's: adding it again changes nothing. */
@@ -415,7 +415,7 @@ watch_part(struct kqueue *kq, struct watch *w, unsigned want[], bool must)
 		return error;
 	for (unsigned d = WATCH_READ; d <= WATCH_WRITE; d++) {
 		w->w_lane |= WATCH_SHARED(d);
-		want[d] = (want[d] & WATCH_EVENTS) | WATCH_EDGE;
+		want[d] = (want[d] & ~WATCH_MODE) | WATCH_EDGE;
 	}
 	return 0;
 }

@@ -25,7 +25,7 @@ model_reaches(struct model *m, struct file *f, struct file *q, bool all)
 static bool
 needs_descriptor(short filter)
 {
-	return filter == EVFILT_READ || filter == EVFILT_WRITE || filter == EVFILT_VNODE;
+	return filter == EVFILT_READ || filter == EVFILT_WRITE || filter == EVFILT_EXCEPT || filter == EVFILT_VNODE;
 }
 
 static struct mknote *
@@ -123,6 +123,7 @@ attach(struct model *m, struct mknote *kn)
 	switch (kn->k_kev.filter) {
 	case EVFILT_READ:
 	case EVFILT_WRITE:
+	case EVFILT_EXCEPT:
 	case EVFILT_VNODE:
 		return attach_descriptor(m, kn);
 	case EVFILT_TIMER:
@@ -240,9 +241,23 @@ update(struct model *m, struct mknote *kn, const struct kevent *kev)
 int
 model_change(struct model *m, struct file *q, const struct kevent *kev)
 {
+	return model_change_wide(m, q, kev, NULL);
+}
+
+/* It is the registration's, as udata is, and kevent() leaves it alone. */
+static void
+set_ext(struct mknote *kn, const struct kevent *kev, const uint64_t ext[2])
+{
+	if (ext != NULL && (kev->flags & EV_KEEPUDATA) == 0)
+		memcpy(kn->k_ext, ext, sizeof(kn->k_ext));
+}
+
+int
+model_change_wide(struct model *m, struct file *q, const struct kevent *kev, const uint64_t ext[2])
+{
 	const unsigned vanishes = EV_ADD | EV_DISPATCH2;
 	struct mknote *kn;
-	int slot = -1;
+	int slot = -1, error;
 
 	if (kev->filter >= 0 || kev->filter < -EVFILT_SYSCOUNT ||
 	    (kev->flags & (EV_ENABLE | EV_DISABLE)) == (EV_ENABLE | EV_DISABLE) ||
@@ -256,10 +271,14 @@ model_change(struct model *m, struct file *q, const struct kevent *kev)
 	}
 	model_post_queues(m);
 	kn = find(m, q, kev);
-	if (kn == NULL)
-		return (kev->flags & EV_ADD) == 0 ? ENOENT : add(m, q, kev, slot);
-	if ((kev->flags & EV_DELETE) == 0)
-		return update(m, kn, kev);
-	kn->k_used = false;
-	return 0;
+	if (kn != NULL && (kev->flags & EV_DELETE) != 0) {
+		kn->k_used = false;
+		return 0;
+	}
+	if (kn == NULL && (kev->flags & EV_ADD) == 0)
+		return ENOENT;
+	error = kn == NULL ? add(m, q, kev, slot) : update(m, kn, kev);
+	if (error == 0)
+		set_ext(find(m, q, kev), kev, ext);
+	return error;
 }

@@ -11,13 +11,11 @@
 /* How many calls may pass over one of n that are ready: of four with room for one, one may be the descriptors'. */
 #define PASSED(n)	(4 * ((n) + 2))
 
-static const struct timespec at_once;
-
 /* Making changes from bytes. */
 
 static const short filters[] = {
 	EVFILT_READ, EVFILT_READ, EVFILT_READ, EVFILT_WRITE, EVFILT_WRITE, EVFILT_USER, EVFILT_USER,
-	EVFILT_TIMER, EVFILT_TIMER, EVFILT_SIGNAL, EVFILT_VNODE, EVFILT_VNODE, EVFILT_PROC,
+	EVFILT_TIMER, EVFILT_TIMER, EVFILT_SIGNAL, EVFILT_EXCEPT, EVFILT_VNODE, EVFILT_VNODE, EVFILT_PROC,
 };
 
 static const unsigned short actions[] = {
@@ -52,18 +50,28 @@ shape_timer(const struct model *m, struct kevent *kev, const uint8_t *arg)
 static void
 shape_descriptor(struct world *w, struct kevent *kev, const uint8_t *arg)
 {
-	unsigned kinds = KIND(PIPE_READ) | KIND(PIPE_WRITE) | KIND(STREAM) | KIND(DGRAM) | KIND(REGULAR) | KIND(QUEUE);
+	unsigned kinds = KIND(PIPE_READ) | KIND(PIPE_WRITE) | KIND(STREAM) | KIND(DGRAM) | KIND(REGULAR) | KIND(QUEUE) |
+	    KIND(TCP) | KIND(LISTENER);
 	int slot;
 
 	kev->fflags = arg[4] % 4 == 0 ? NOTE_LOWAT : arg[4] % 16 == 1 ? NOTE_FILE_POLL : 0;
-	if (kev->filter == EVFILT_WRITE)
+	if (kev->filter == EVFILT_WRITE) {
 		kev->fflags = 0;
+		kinds &= ~KIND(LISTENER);
+	}
 	if (kev->filter == EVFILT_VNODE) {
 		kinds = KIND(REGULAR);
 		kev->fflags = arg[4] & (NOTE_DELETE | NOTE_WRITE | NOTE_EXTEND | NOTE_ATTRIB | NOTE_LINK |
 		    NOTE_RENAME | NOTE_TRUNCATE);
 	}
-	if ((kev->fflags & NOTE_LOWAT) != 0)
+	if (kev->filter == EVFILT_EXCEPT) {
+		kinds = KIND(PIPE_READ) | KIND(STREAM) | KIND(TCP);
+		kev->fflags = arg[4] % 4 == 0 ? 0 : NOTE_OOB;
+		/* TCP before others: of these there is the end alone to tell. */
+		if (arg[5] % 4 != 0 && world_slot(w, KIND(TCP), arg[1]) >= 0)
+			kinds = KIND(TCP);
+	}
+	if (kev->filter == EVFILT_READ && (kev->fflags & NOTE_LOWAT) != 0)
 		kev->data = 1 + arg[5] % 20;
 	slot = arg[1] >= 250 ? -1 : world_slot(w, kinds, arg[1]);
 	kev->ident = slot < 0 ? 1000000 : (uintptr_t)w->w_model.m_number[slot];
@@ -125,7 +133,8 @@ ident_text(const struct world *w, const struct kevent *k)
 		for (int i = 0; i < MODEL_CHILDREN; i++)
 			if (w->w_model.m_child[i].c_pid != 0 && (uintptr_t)w->w_model.m_child[i].c_pid == k->ident)
 				snprintf(text, sizeof(text), "(uintptr_t)pid[%d]", i);
-	if (slot >= 0 && (k->filter == EVFILT_READ || k->filter == EVFILT_WRITE || k->filter == EVFILT_VNODE))
+	if (slot >= 0 && (k->filter == EVFILT_READ || k->filter == EVFILT_WRITE ||
+	    k->filter == EVFILT_EXCEPT || k->filter == EVFILT_VNODE))
 		snprintf(text, sizeof(text), "(uintptr_t)fd[%d]", slot);
 	return text;
 }
@@ -141,19 +150,21 @@ number_text(int64_t number, char text[24])
 /* Comparing. */
 
 static bool
-fits(const struct expect *e, const struct kevent *got)
+fits(const struct expect *e, const struct call *c, int i)
 {
-	const struct kevent *k = &e->e_knote->k_kev;
+	const struct kevent *k = &e->e_knote->k_kev, *got = &c->c_event[i];
 
 	if (got->ident != k->ident || got->filter != k->filter || got->udata != k->udata ||
 	    ((got->flags ^ e->e_flags) & ~(e->e_eof_open ? EV_EOF : 0u)) != 0)
+		return false;
+	if (c->c_wide && memcmp(c->c_ext[i], e->e_knote->k_ext, sizeof(e->e_knote->k_ext)) != 0)
 		return false;
 	return e->e_knote->k_forced || (got->data >= e->e_least && got->data <= e->e_most &&
 	    (got->fflags & e->e_must) == e->e_must && (got->fflags & ~e->e_may) == 0);
 }
 
 static void
-tell(struct world *w, const struct expect *e)
+tell(struct world *w, const struct expect *e, bool wide)
 {
 	const struct kevent *k = &e->e_knote->k_kev;
 	bool forced = e->e_knote->k_forced;
@@ -163,6 +174,8 @@ tell(struct world *w, const struct expect *e)
 	    ident_text(w, k), k->filter, e->e_flags, e->e_eof_open ? EV_EOF : 0, forced ? 0 : e->e_must,
 	    forced ? ~0u : e->e_may, number_text(forced ? INT64_MIN : e->e_least, least),
 	    number_text(forced ? INT64_MAX : e->e_most, most), (uintptr_t)k->udata);
+	if (wide)
+		world_say(w, "\texpect_ext(%" PRIu64 "u, %" PRIu64 "u);\n", e->e_knote->k_ext[0], e->e_knote->k_ext[1]);
 }
 
 static void
@@ -172,18 +185,18 @@ show(struct world *w, const struct kevent *k)
 	    (long)k->ident, k->filter, k->flags, k->fflags, (long long)k->data, (uintptr_t)k->udata);
 }
 
-/* all: the call came when all was done, so it has to have all that there is room for. */
-static void
-compare_events(struct world *w, struct file *q, const struct call *c, bool all)
+void
+compare_events(struct world *w, struct file *q, const struct call *c, enum share share)
 {
+	static const char *const names[] = { "ALL", "SOME", "ANY" };
 	struct expect expect[MODEL_KNOTES];
 	int n = model_ready(&w->w_model, q, expect), must = 0, e;
 
 	for (int i = 0; i < n; i++) {
 		must += expect[i].e_sure == MUST;
-		tell(w, &expect[i]);
+		tell(w, &expect[i], c->c_wide);
 	}
-	world_say(w, "\ttold(%s, n, %d, %s);\n", c->c_same ? "kl" : "ev", c->c_nevents, all ? "true" : "false");
+	world_say(w, "\ttold(%s, n, %d, %s);\n", c->c_same && !c->c_wide ? "kl" : "ev", c->c_nevents, names[share]);
 	for (int i = 0; i < c->c_result; i++)
 		show(w, &c->c_event[i]);
 	if (c->c_result < 0) {
@@ -192,7 +205,7 @@ compare_events(struct world *w, struct file *q, const struct call *c, bool all)
 	}
 	for (int i = 0; i < c->c_result; i++) {
 		w->w_outcome->o_events++;
-		for (e = 0; e < n && (expect[e].e_sure == NO || !fits(&expect[e], &c->c_event[i])); e++)
+		for (e = 0; e < n && (expect[e].e_sure == NO || !fits(&expect[e], c, i)); e++)
 			;
 		if (e == n) {
 			world_fail(w, "event %d of %d: ident %ld filter %d flags %#x fflags %#x data %lld: not expected",
@@ -204,9 +217,9 @@ compare_events(struct world *w, struct file *q, const struct call *c, bool all)
 		expect[e].e_sure = NO;
 		model_deliver(&w->w_model, &expect[e], &c->c_event[i]);
 	}
-	if (must > 0 && c->c_result == 0 && !all)
+	if (must > 0 && c->c_result == 0 && share == SOME)
 		world_fail(w, "the waiter got nothing");
-	for (e = 0; e < n && must > 0 && all; e++) {
+	for (e = 0; e < n && must > 0 && share == ALL; e++) {
 		if (expect[e].e_sure != MUST)
 			continue;
 		if (c->c_result < c->c_nevents || ++expect[e].e_knote->k_passed > PASSED(n))
@@ -214,16 +227,19 @@ compare_events(struct world *w, struct file *q, const struct call *c, bool all)
 			    (long)expect[e].e_knote->k_kev.ident, expect[e].e_knote->k_kev.filter,
 			    c->c_result < c->c_nevents ? "" : " and starves");
 	}
-	if (c->c_result == 0 && all)
+	if (c->c_result == 0 && share == ALL)
 		model_settled(&w->w_model, q);
 }
 
 /* Whether an entry answers a change so. */
 static bool
-answers(const struct kevent *got, const struct kevent *kev, int error)
+answers(const struct call *c, int i, const struct kevent *kev, int which, int error)
 {
+	const struct kevent *got = &c->c_event[i];
+
 	return got->ident == kev->ident && got->filter == kev->filter && got->udata == kev->udata &&
-	    got->data == error && got->flags == (kev->flags | EV_ERROR);
+	    got->data == error && got->flags == (kev->flags | EV_ERROR) &&
+	    (!c->c_wide || memcmp(c->c_ext[i], c->c_given[which], sizeof(c->c_ext[i])) == 0);
 }
 
 /* What the changes say.  True: they are all that the call was for. */
@@ -234,7 +250,7 @@ compare_answers(struct world *w, struct file *q, const struct call *c, const str
 
 	for (int i = 0; i < c->c_nchanges; i++) {
 		w->w_outcome->o_changes++;
-		error = model_change(&w->w_model, q, &changes[i]);
+		error = model_change_wide(&w->w_model, q, &changes[i], c->c_wide ? c->c_given[i] : NULL);
 		if (error == 0 && ((changes[i].flags & EV_RECEIPT) == 0 || filled == c->c_nevents))
 			continue;
 		if (filled == c->c_nevents) {
@@ -249,14 +265,18 @@ compare_answers(struct world *w, struct file *q, const struct call *c, const str
 	}
 	if (filled > 0)
 		world_say(w, "\tck_assert_int_eq(n, %d);\n", filled);
-	for (int i = 0; i < filled; i++)
-		world_say(w, "\tanswer(&%s[%d], %s, %d, %#x, %d);\n", c->c_same ? "kl" : "ev", i,
+	for (int i = 0; i < filled; i++) {
+		world_say(w, "\tanswer(&%s[%d], %s, %d, %#x, %d);\n", c->c_same && !c->c_wide ? "kl" : "ev", i,
 		    ident_text(w, &changes[whose[i]]), changes[whose[i]].filter,
 		    changes[whose[i]].flags | (unsigned)EV_ERROR, told[i]);
+		if (c->c_wide)
+			world_say(w, "\tanswer_ext(%d, %" PRIu64 "u, %" PRIu64 "u);\n", i, c->c_given[whose[i]][0],
+			    c->c_given[whose[i]][1]);
+	}
 	if (filled > 0 && c->c_result != filled)
 		world_fail(w, "%d entries with errno %d, but the model says %d", c->c_result, c->c_error, filled);
 	for (int i = 0; i < filled && !w->w_failed; i++)
-		if (!answers(&c->c_event[i], &changes[whose[i]], told[i]))
+		if (!answers(c, i, &changes[whose[i]], whose[i], told[i]))
 			world_fail(w, "change %d: the model says errno %d, got data %lld flags %#x", whose[i], told[i],
 			    (long long)c->c_event[i].data, c->c_event[i].flags);
 	return filled > 0;
@@ -265,16 +285,25 @@ compare_answers(struct world *w, struct file *q, const struct call *c, const str
 static void
 print_call(struct world *w, int slot, const struct call *c, bool apart)
 {
+	const char *timeout = c->c_timeout == NULL ? "NULL" : "&at_once";
 	char data[24];
 
 	for (int i = 0; i < c->c_nchanges; i++) {
 		const struct kevent *k = &c->c_change[i];
 
-		world_say(w, "\tEV_SET(&kl[%d], %s, %d, %#x, %#x, %s, (void *)%" PRIuPTR ");\n", i, ident_text(w, k),
+		world_say(w, c->c_wide ? "\tEV_SET64(&wide[%d], %s, %d, %#x, %#x, %s, %" PRIuPTR "" :
+		    "\tEV_SET(&kl[%d], %s, %d, %#x, %#x, %s, (void *)%" PRIuPTR "", i, ident_text(w, k),
 		    k->filter, k->flags, k->fflags, number_text(k->data, data), (uintptr_t)k->udata);
+		if (c->c_wide)
+			world_say(w, ", %" PRIu64 "u, %" PRIu64 "u", c->c_given[i][0], c->c_given[i][1]);
+		world_say(w, ");\n");
 	}
-	world_say(w, "\tn = %s(fd[%d], kl, %d, %s, %d, &(struct timespec){ 0, 0 });\n",
-	    apart ? "kevent_apart" : "kevent", slot, c->c_nchanges, c->c_same ? "kl" : "ev", c->c_nevents);
+	if (c->c_wide)
+		world_say(w, "\tn = narrow(%s, kevent64(fd[%d], wide, %d, %s, %d, %u, %s));\n", c->c_same ? "wide" :
+		    "wide_ev", slot, c->c_nchanges, c->c_same ? "wide" : "wide_ev", c->c_nevents, c->c_flags, timeout);
+	else
+		world_say(w, "\tn = %s(fd[%d], kl, %d, %s, %d, %s);\n", apart ? "kevent_apart" : "kevent", slot,
+		    c->c_nchanges, c->c_same ? "kl" : "ev", c->c_nevents, timeout);
 }
 
 /* Whether what is disabled makes a cycle is left open; so is a cycle that one call makes. */
@@ -296,34 +325,42 @@ avoid_cycles(struct world *w, struct file *q, struct call *c)
 
 /* Makes the call that was gathered. */
 void
-compare_submit(struct world *w, struct file *q, int slot, int nevents, bool same, bool apart)
+compare_submit(struct world *w, struct file *q, int slot, int nevents, const struct manner *manner)
 {
+	static const struct manner plain;
 	struct call *c = &w->w_call;
 	struct kevent changes[CHANGES];
-	pthread_t thread;
+	bool errors_only;
 
+	if (manner == NULL)
+		manner = &plain;
 	avoid_cycles(w, q, c);
 	memcpy(changes, c->c_change, sizeof(changes));
 	c->c_kq = w->w_model.m_number[slot];
-	c->c_same = same && nevents <= CHANGES;
+	c->c_same = manner->same && nevents <= CHANGES;
 	c->c_nevents = nevents;
-	c->c_timeout = &at_once;
-	print_call(w, slot, c, apart);
-	if (apart && pthread_create(&thread, NULL, call_make, c) == 0)
-		pthread_join(thread, NULL);
+	c->c_wide = manner->wide;
+	c->c_flags = c->c_wide ? manner->flags : 0;
+	errors_only = (c->c_flags & KEVENT_FLAG_ERROR_EVENTS) != 0;
+	/* These do not wait. */
+	c->c_timeout = manner->for_ever && c->c_flags != 0 ? NULL : &at_once;
+	print_call(w, slot, c, manner->apart);
+	if (manner->apart)
+		calls_together(c, 1);
 	else
 		call_make(c);
 	world_say(w, "\t/* the library: %d, errno %d */\n", c->c_result, c->c_error);
 	if (!compare_answers(w, q, c, changes)) {
-		if (nevents > 0 && !w->w_failed) {
-			compare_events(w, q, c, true);
+		if (nevents > 0 && !errors_only && !w->w_failed) {
+			compare_events(w, q, c, ALL);
 		} else {
 			world_say(w, "\tck_assert_int_eq(n, 0);\n");
 			if (c->c_result != 0)
 				world_fail(w, "%d with errno %d, but no room for events", c->c_result, c->c_error);
 		}
 	}
-	if (nevents > 0 && c->c_result == 0 && poll(&(struct pollfd){ .fd = c->c_kq, .events = POLLIN }, 1, 0) != 0) {
+	if (nevents > 0 && !errors_only && c->c_result == 0 &&
+	    poll(&(struct pollfd){ .fd = c->c_kq, .events = POLLIN }, 1, 0) != 0) {
 		world_say(w, "\tck_assert(!readable(fd[%d], 0));\n", slot);
 		world_fail(w, "kevent() returned nothing, but the queue is readable");
 	}
@@ -336,16 +373,20 @@ compare_change(struct world *w, const uint8_t *arg)
 	int slot = world_slot(w, KIND(QUEUE), arg[0]);
 	struct call *c = &w->w_call;
 	int nevents = arg[10] % 8;
+	struct manner manner = { .same = arg[9] % 4 == 1, .apart = arg[9] % 16 == 2, .wide = arg[9] % 8 == 3,
+	    .flags = arg[10] / 8 % 4, .for_ever = arg[10] / 32 % 2 == 1 };
 
 	if (slot < 0)
 		return;
+	c->c_given[c->c_nchanges][0] = arg[6] % 3;
+	c->c_given[c->c_nchanges][1] = arg[7] / 16 % 3;
 	shape(w, &c->c_change[c->c_nchanges++], arg);
 	/* Some are gathered for the next call. */
 	if (arg[9] % 8 == 0 && c->c_nchanges < CHANGES)
 		return;
 	if (nevents > EVENTS || w->w_waits)
 		nevents = 0;
-	compare_submit(w, w->w_model.m_slot[slot], slot, nevents, arg[9] % 4 == 1, arg[9] % 16 == 2);
+	compare_submit(w, w->w_model.m_slot[slot], slot, nevents, &manner);
 }
 
 /* What is no queue is none, whatever it was. */
@@ -370,6 +411,9 @@ void
 compare_collect(struct world *w, const uint8_t *arg)
 {
 	int slot = world_slot(w, KIND(QUEUE), arg[0]), room = 1 + arg[1] % EVENTS, times = 1;
+	struct manner manner = { .apart = arg[2] % 8 == 0, .wide = arg[2] % 8 == 1,
+	    .flags = arg[4] % 8 == 1 ? KEVENT_FLAG_ERROR_EVENTS : arg[4] % 8 == 2 ? KEVENT_FLAG_IMMEDIATE : 0,
+	    .for_ever = arg[5] % 2 == 1 };
 
 	if (w->w_waits)
 		return;
@@ -383,7 +427,7 @@ compare_collect(struct world *w, const uint8_t *arg)
 	}
 	for (; times > 0 && !w->w_failed; times--) {
 		w->w_call.c_nchanges = 0;
-		compare_submit(w, w->w_model.m_slot[slot], slot, room, false, arg[2] % 8 == 0);
+		compare_submit(w, w->w_model.m_slot[slot], slot, room, &manner);
 		if (w->w_call.c_result == 0)
 			break;
 	}
@@ -404,58 +448,5 @@ compare_readable(struct world *w)
 			world_say(w, "\tck_assert(readable(fd[%d], 0));\n", i);
 			world_fail(w, "the queue fd[%d] is not readable", i);
 		}
-	}
-}
-
-/* Waiting in a thread, while the next operation is done. */
-
-void
-compare_wait(struct world *w, const uint8_t *arg)
-{
-	int slot = world_slot(w, KIND(QUEUE), arg[0]);
-	struct file *q = slot < 0 ? NULL : w->w_model.m_slot[slot];
-
-	if (q == NULL || w->w_waits || model_readable(&w->w_model, q) != NO)
-		return;
-	world_say(w, "\tck_assert(call_waits(&waiter, &waiting, fd[%d]));\n", slot);
-	if (!call_waits(&w->w_waiter, &w->w_thread, w->w_model.m_number[slot]))
-		return;
-	w->w_waits = true;
-	w->w_awaited = q;
-}
-
-/* The operation is done: the waiter has to wake, or is made to. */
-void
-compare_woken(struct world *w)
-{
-	struct file *q = w->w_awaited;
-	struct call *c = &w->w_waiter;
-	struct kevent kev;
-
-	if (q->f_refs > 0 && model_readable(&w->w_model, q) != MUST) {
-		EV_SET(&kev, 99, EVFILT_USER, EV_ADD | EV_ONESHOT, NOTE_TRIGGER, 0, NULL);
-		world_say(w, "\tEV_SET(&kl[0], 99, EVFILT_USER, EV_ADD | EV_ONESHOT, NOTE_TRIGGER, 0, NULL);\n"
-		    "\tck_assert_int_eq(kevent(waiter.c_kq, kl, 1, NULL, 0, NULL), 0);\n");
-		if (model_change(&w->w_model, q, &kev) != 0 || kevent(c->c_kq, &kev, 1, NULL, 0, NULL) != 0)
-			world_fail(w, "a waiter could not be woken");
-	}
-	pthread_join(w->w_thread, NULL);
-	w->w_waits = false;
-	w->w_awaited = NULL;
-	world_say(w, "\tn = waited();\n\t/* the library: %d, errno %d */\n", c->c_result, c->c_error);
-	if (q->f_refs > 0)
-		compare_events(w, q, c, false);
-	else
-		world_say(w, "\tck_assert_int_eq(n, -1);\n\tck_assert_int_eq(errno, EBADF);\n");
-	if (q->f_refs == 0 && (c->c_result != -1 || c->c_error != EBADF))
-		world_fail(w, "a waiter of a closed queue got %d, errno %d", c->c_result, c->c_error);
-	/* It may have been woken for the first of several, and the user event may still be there. */
-	if (!w->w_failed && q->f_refs > 0 && model_readable(&w->w_model, q) != NO) {
-		w->w_call.c_nchanges = 0;
-		for (int i = 0; i < MODEL_SLOTS; i++)
-			if (w->w_model.m_slot[i] == q) {
-				compare_submit(w, q, i, EVENTS, false, false);
-				break;
-			}
 	}
 }

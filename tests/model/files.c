@@ -20,8 +20,8 @@ run_init(const char *dir)
 	snprintf(directory, sizeof(directory), "%s", dir);
 }
 
-static int
-free_slot(const struct world *w)
+int
+world_free_slot(const struct world *w)
 {
 	for (int i = 0; i < MODEL_SLOTS; i++)
 		if (w->w_model.m_slot[i] == NULL)
@@ -30,8 +30,8 @@ free_slot(const struct world *w)
 }
 
 /* The system call, and what the model says of it. */
-static void
-agree(struct world *w, const char *what, int64_t result, int64_t model)
+void
+world_agree(struct world *w, const char *what, int64_t result, int64_t model)
 {
 	if (result < 0)
 		result = -errno;
@@ -69,7 +69,7 @@ leaf(const char *path)
 void
 op_queue(struct world *w)
 {
-	int slot = free_slot(w), fd;
+	int slot = world_free_slot(w), fd;
 	struct file *f;
 
 	if (slot < 0 || (f = model_file(&w->w_model, QUEUE)) == NULL)
@@ -87,13 +87,13 @@ void
 op_pair(struct world *w, enum kind first, enum kind second)
 {
 	struct model *m = &w->w_model;
-	int slot = free_slot(w), other, fds[2], result;
+	int slot = world_free_slot(w), other, fds[2], result;
 	struct file *f, *g;
 
 	if (slot < 0 || (f = model_file(m, first)) == NULL)
 		return;
 	m->m_slot[slot] = f;
-	other = free_slot(w);
+	other = world_free_slot(w);
 	m->m_slot[slot] = NULL;
 	if (other < 0 || (g = model_file(m, second)) == NULL)
 		return;
@@ -120,7 +120,7 @@ op_pair(struct world *w, enum kind first, enum kind second)
 void
 op_file(struct world *w, const uint8_t *arg)
 {
-	int slot = free_slot(w), fd;
+	int slot = world_free_slot(w), fd;
 	struct file *f;
 
 	if (slot < 0 || (f = model_file(&w->w_model, REGULAR)) == NULL)
@@ -143,7 +143,7 @@ kept(const struct world *w, int slot)
 {
 	const struct file *f = w->w_model.m_slot[slot];
 
-	return w->w_waits && f == w->w_awaited && f->f_refs > 1;
+	return w->w_waits > 0 && f == w->w_awaited && f->f_refs > 1;
 }
 
 void
@@ -153,7 +153,7 @@ world_close(struct world *w, int slot)
 
 	model_close(&w->w_model, slot);
 	world_say(w, "\tn = close(fd[%d]);\n", slot);
-	agree(w, "close", close(fd), 0);
+	world_agree(w, "close", close(fd), 0);
 }
 
 void
@@ -172,7 +172,7 @@ op_close(struct world *w, const uint8_t *arg)
 void
 op_dup(struct world *w, const uint8_t *arg)
 {
-	int slot = world_slot(w, ~0u, arg[0]), to = free_slot(w), fd;
+	int slot = world_slot(w, ~0u, arg[0]), to = world_free_slot(w), fd;
 
 	if (slot < 0 || to < 0)
 		return;
@@ -202,7 +202,7 @@ op_dup2(struct world *w, const uint8_t *arg)
 	f->f_refs--;
 	model_open(m, to, fd, f);
 	world_say(w, "\tn = dup2(fd[%d], fd[%d]);\n", from, to);
-	agree(w, "dup2", dup2(m->m_number[from], fd), fd);
+	world_agree(w, "dup2", dup2(m->m_number[from], fd), fd);
 }
 
 /* What is done with them. */
@@ -211,7 +211,7 @@ void
 op_write(struct world *w, const uint8_t *arg)
 {
 	static const char bytes[256];
-	int slot = world_slot(w, KIND(PIPE_WRITE) | KIND(STREAM) | KIND(DGRAM) | KIND(REGULAR), arg[0]);
+	int slot = world_slot(w, KIND(PIPE_WRITE) | KIND(STREAM) | KIND(DGRAM) | KIND(REGULAR) | KIND(TCP), arg[0]);
 	struct file *f, *to;
 	int64_t n = arg[1] % 32;
 	bool quiet;
@@ -222,30 +222,32 @@ op_write(struct world *w, const uint8_t *arg)
 	to = f->f_peer;
 	if (n == 0 && f->f_kind != DGRAM)
 		n = 1;
-	quiet = f->f_kind == PIPE_WRITE || f->f_kind == STREAM;
-	if (quiet && to->f_refs > 0 && (to->f_full || to->f_bytes + n > MOST || to->f_writes == WRITES))
+	quiet = f->f_kind == PIPE_WRITE || f->f_kind == STREAM || f->f_kind == TCP;
+	if (f->f_kind == TCP && !f->f_connected)
+		return;
+	if (quiet && to != NULL && to->f_refs > 0 && (to->f_full || to->f_bytes + n > MOST || to->f_writes == WRITES))
 		return;
 	if (f->f_kind == DGRAM && (to->f_refs == 0 || to->f_dgrams == MODEL_DGRAMS))
 		return;
 	world_say(w, "\tn = (int)write(fd[%d], bytes, %lld);\n", slot, (long long)n);
-	agree(w, "write", write(w->w_model.m_number[slot], bytes, (size_t)n), model_write(&w->w_model, f, n));
+	world_agree(w, "write", write(w->w_model.m_number[slot], bytes, (size_t)n), model_write(&w->w_model, f, n));
 }
 
 void
 op_read(struct world *w, const uint8_t *arg)
 {
 	char bytes[64];
-	int slot = world_slot(w, KIND(PIPE_READ) | KIND(STREAM) | KIND(DGRAM) | KIND(REGULAR), arg[0]);
+	int slot = world_slot(w, KIND(PIPE_READ) | KIND(STREAM) | KIND(DGRAM) | KIND(REGULAR) | KIND(TCP), arg[0]);
 	int64_t n = 1 + arg[1] % 64;
 	struct file *f;
 
 	if (slot < 0)
 		return;
 	f = w->w_model.m_slot[slot];
-	if (f->f_full)
+	if (f->f_full || f->f_marked || (f->f_kind == TCP && !f->f_connected))
 		return;
 	world_say(w, "\tn = (int)read(fd[%d], bytes, %lld);\n", slot, (long long)n);
-	agree(w, "read", read(w->w_model.m_number[slot], bytes, (size_t)n), model_read(&w->w_model, f, n));
+	world_agree(w, "read", read(w->w_model.m_number[slot], bytes, (size_t)n), model_read(&w->w_model, f, n));
 }
 
 void
@@ -255,7 +257,7 @@ op_fill(struct world *w, const uint8_t *arg)
 	int slot = world_slot(w, KIND(PIPE_WRITE) | KIND(STREAM), arg[0]);
 	struct file *f;
 
-	if (slot < 0 || w->w_waits)
+	if (slot < 0 || w->w_waits > 0)
 		return;
 	f = w->w_model.m_slot[slot];
 	if (f->f_peer->f_refs == 0 || f->f_shut || f->f_peer->f_deaf || f->f_peer->f_full)
@@ -272,14 +274,21 @@ void
 op_drain(struct world *w, const uint8_t *arg)
 {
 	static char bytes[65536];
-	int slot = world_slot(w, KIND(PIPE_READ) | KIND(STREAM), arg[0]);
+	int slot = world_slot(w, KIND(PIPE_READ) | KIND(STREAM) | KIND(TCP), arg[0]);
 	struct file *f;
 
-	if (slot < 0 || w->w_waits)
+	if (slot < 0 || w->w_waits > 0)
 		return;
 	f = w->w_model.m_slot[slot];
-	if (f->f_error != 0)
+	if (f->f_error != 0 || (f->f_kind == TCP && (!f->f_connected || f->f_reset)))
 		return;
+	/* The urgent byte is taken first, or would be passed over. */
+	if (f->f_urgent && f->f_shut && f->f_fin)
+		return;
+	if (f->f_urgent) {
+		world_say(w, "\tn = (int)recv(fd[%d], bytes, 1, MSG_OOB);\n", slot);
+		world_agree(w, "recv", recv(w->w_model.m_number[slot], bytes, 1, MSG_OOB), 1);
+	}
 	world_say(w, "\twhile (read(fd[%d], bytes, sizeof(bytes)) > 0);\n", slot);
 	while (read(w->w_model.m_number[slot], bytes, sizeof(bytes)) > 0)
 		;
@@ -289,13 +298,19 @@ op_drain(struct world *w, const uint8_t *arg)
 void
 op_shutdown(struct world *w, const uint8_t *arg)
 {
-	int slot = world_slot(w, KIND(STREAM), arg[0]);
+	int slot = world_slot(w, KIND(STREAM) | KIND(TCP), arg[0]);
 	bool both = arg[1] % 3 == 0;
+	struct file *f;
 
-	if (slot < 0 || w->w_model.m_slot[slot]->f_peer->f_refs == 0)
+	if (slot < 0)
 		return;
+	f = w->w_model.m_slot[slot];
+	if (f->f_kind == STREAM ? f->f_peer->f_refs == 0 : !f->f_connected || f->f_reset || f->f_shut)
+		return;
+	/* What TCP does with what comes after it was told not to receive is its own affair. */
+	both &= f->f_kind == STREAM;
 	world_say(w, "\tn = shutdown(fd[%d], %s);\n", slot, both ? "SHUT_RDWR" : "SHUT_WR");
-	agree(w, "shutdown", shutdown(w->w_model.m_number[slot], both ? SHUT_RDWR : SHUT_WR), 0);
+	world_agree(w, "shutdown", shutdown(w->w_model.m_number[slot], both ? SHUT_RDWR : SHUT_WR), 0);
 	model_shutdown(&w->w_model, w->w_model.m_slot[slot], both);
 }
 
@@ -316,24 +331,24 @@ op_of_file(struct world *w, enum code code, const uint8_t *arg)
 	switch (code) {
 	case OP_SEEK:
 		world_say(w, "\tn = (int)lseek(fd[%d], %lld, SEEK_SET);\n", slot, (long long)n);
-		agree(w, "lseek", lseek(fd, n, SEEK_SET), n);
+		world_agree(w, "lseek", lseek(fd, n, SEEK_SET), n);
 		model_seek(m, f, n);
 		break;
 	case OP_APPEND:
 		n = 1 + n % 8;
 		world_say(w, "\tn = (int)pwrite(fd[%d], bytes, %lld, %lld);\n", slot, (long long)n, (long long)f->f_bytes);
-		agree(w, "pwrite", pwrite(fd, "\0\0\0\0\0\0\0\0", (size_t)n, f->f_bytes), n);
+		world_agree(w, "pwrite", pwrite(fd, "\0\0\0\0\0\0\0\0", (size_t)n, f->f_bytes), n);
 		model_append(m, f, n);
 		break;
 	case OP_TRUNCATE:
 		world_say(w, "\tn = ftruncate(fd[%d], %lld);\n", slot, (long long)n);
-		agree(w, "ftruncate", ftruncate(fd, n), 0);
+		world_agree(w, "ftruncate", ftruncate(fd, n), 0);
 		model_truncate(m, f, n);
 		break;
 	default:
 		f->f_mode ^= 040;
 		world_say(w, "\tn = fchmod(fd[%d], %#o);\n", slot, 0600 | f->f_mode);
-		agree(w, "fchmod", fchmod(fd, (mode_t)(0600 | f->f_mode)), 0);
+		world_agree(w, "fchmod", fchmod(fd, (mode_t)(0600 | f->f_mode)), 0);
 		model_vnode(m, f, NOTE_ATTRIB);
 	}
 }
@@ -352,26 +367,26 @@ op_of_name(struct world *w, enum code code, const uint8_t *arg)
 	names = &w->w_names[index_of(w, f)];
 	if (code == OP_UNLINK && names->n_link) {
 		world_say(w, "\tn = unlink(name(\"%s\"));\n", leaf(world_path(w, f, true)));
-		agree(w, "unlink", unlink(world_path(w, f, true)), 0);
+		world_agree(w, "unlink", unlink(world_path(w, f, true)), 0);
 		names->n_link = false;
 		model_vnode(&w->w_model, f, NOTE_DELETE | NOTE_LINK);
 	} else if (!names->n_name) {
 		return;
 	} else if (code == OP_UNLINK) {
 		world_say(w, "\tn = unlink(name(\"%s\"));\n", leaf(world_path(w, f, false)));
-		agree(w, "unlink", unlink(world_path(w, f, false)), 0);
+		world_agree(w, "unlink", unlink(world_path(w, f, false)), 0);
 		names->n_name = false;
 		model_vnode(&w->w_model, f, NOTE_DELETE | NOTE_LINK);
 	} else if (code == OP_RENAME) {
 		strcpy(before, world_path(w, f, false));
 		names->n_renamed++;
 		world_say(w, "\tn = rename(name(\"%s\"), name(\"%s\"));\n", leaf(before), leaf(world_path(w, f, false)));
-		agree(w, "rename", rename(before, world_path(w, f, false)), 0);
+		world_agree(w, "rename", rename(before, world_path(w, f, false)), 0);
 		model_vnode(&w->w_model, f, NOTE_RENAME);
 	} else if (!names->n_link) {
 		world_say(w, "\tn = link(name(\"%s\"), name(\"%s\"));\n", leaf(world_path(w, f, false)),
 		    leaf(world_path(w, f, true)));
-		agree(w, "link", link(world_path(w, f, false), world_path(w, f, true)), 0);
+		world_agree(w, "link", link(world_path(w, f, false), world_path(w, f, true)), 0);
 		names->n_link = true;
 		model_vnode(&w->w_model, f, NOTE_LINK);
 	}

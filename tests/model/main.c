@@ -8,6 +8,8 @@
  * model FILE: runs the program in a file, such as the fuzzer leaves behind.
  *
  * model print SEED: prints one program, whether they agree or not.
+ *
+ * It tells how often each operation did something.
  */
 #include "clock.h"
 #include "run.h"
@@ -53,7 +55,9 @@ static const uint8_t weights[OP_CODES] = {
 	[OP_QUEUE] = 2, [OP_PIPE] = 5, [OP_STREAM] = 5, [OP_DGRAM] = 3, [OP_FILE] = 4, [OP_CLOSE] = 9, [OP_DUP] = 3,
 	[OP_DUP2] = 2, [OP_SHUTDOWN] = 3, [OP_SEEK] = 4, [OP_APPEND] = 4, [OP_TRUNCATE] = 3, [OP_CHMOD] = 2,
 	[OP_LINK] = 2, [OP_UNLINK] = 2, [OP_RENAME] = 1, [OP_TIME] = 14, [OP_DATE] = 2, [OP_RAISE] = 8,
-	[OP_ACTION] = 2, [OP_CHILD] = 1, [OP_EXIT] = 1, [OP_REAP] = 1, [OP_FORK] = 1, [OP_WAIT] = 4,
+	[OP_ACTION] = 2, [OP_CHILD] = 1, [OP_EXIT] = 2, [OP_REAP] = 2, [OP_FORK] = 1, [OP_WAIT] = 5,
+	[OP_TOGETHER] = 3, [OP_TRIGGERS] = 4, [OP_TCP] = 4, [OP_LISTEN] = 2,
+	[OP_CONNECT] = 5, [OP_ACCEPT] = 5, [OP_RESET] = 2, [OP_URGENT] = 4,
 };
 
 static uint8_t
@@ -228,6 +232,10 @@ find_fault(double seconds, uint64_t seed, long programs)
 	status = await(pid, HANG);
 	printf("model: %ld programs, %ld events, %ld changes\n", shared->s_programs, shared->s_events,
 	    shared->s_changes);
+	printf("model:");
+	for (int i = 0; i < OP_CODES; i++)
+		printf(" %s %ld", run_name(i), shared->s_outcome.o_done[i]);
+	printf("\n");
 	if (!shared->s_failed && status == 0)
 		return 0;
 	if (shared->s_failed)

@@ -85,16 +85,19 @@ model_tell_queues(struct model *m)
 	}
 }
 
-/* News for those who watch any descriptor of a file, and for those who watch their queues. */
-static void
-post(struct model *m, const struct file *f, short filter, enum certainty sure)
+void
+model_post(struct model *m, struct file *f, short filter, enum certainty sure)
 {
+	f->f_unsettled = true;
 	post_one(m, f, filter, sure);
+	/* Ordinary data may tell of urgent ones again. */
+	if (filter == EVFILT_READ)
+		post_one(m, f, EVFILT_EXCEPT, model_in_ended(f) ? sure : MAY);
 	model_post_queues(m);
 }
 
-void
-model_close(struct model *m, int slot)
+static void
+close_one(struct model *m, int slot, bool hard)
 {
 	struct file *f = m->m_slot[slot], *peer = f->f_peer;
 
@@ -103,13 +106,31 @@ model_close(struct model *m, int slot)
 			kn->k_used = false;
 	m->m_slot[slot] = NULL;
 	m->m_number[slot] = -1;
-	if (--f->f_refs > 0 || peer == NULL || peer->f_refs == 0)
+	if (--f->f_refs > 0)
+		return;
+	if (f->f_kind == TCP || f->f_kind == LISTENER) {
+		model_tcp_closed(m, f, hard);
+		return;
+	}
+	if (peer == NULL || peer->f_refs == 0)
 		return;
 	/* What it had not read is lost, which its sender is to know. */
 	if (f->f_kind == STREAM && (f->f_bytes > 0 || f->f_full))
 		peer->f_error = ECONNRESET;
-	post(m, peer, EVFILT_READ, f->f_kind == DGRAM ? MAY : MUST);
-	post(m, peer, EVFILT_WRITE, f->f_kind == DGRAM ? MAY : MUST);
+	model_post(m, peer, EVFILT_READ, f->f_kind == DGRAM ? MAY : MUST);
+	model_post(m, peer, EVFILT_WRITE, f->f_kind == DGRAM ? MAY : MUST);
+}
+
+void
+model_close(struct model *m, int slot)
+{
+	close_one(m, slot, false);
+}
+
+void
+model_reset(struct model *m, int slot)
+{
+	close_one(m, slot, true);
 }
 
 bool
@@ -121,6 +142,8 @@ model_in_ended(const struct file *f)
 		return gone(f->f_peer);
 	case STREAM:
 		return gone(f->f_peer) || f->f_peer->f_shut || f->f_deaf;
+	case TCP:
+		return f->f_fin || f->f_reset;
 	default:
 		return false;
 	}
@@ -134,6 +157,8 @@ model_out_ended(const struct file *f)
 		return gone(f->f_peer);
 	case STREAM:
 		return gone(f->f_peer) || f->f_shut || f->f_peer->f_deaf;
+	case TCP:
+		return f->f_shut || f->f_reset;
 	default:
 		return false;
 	}
@@ -150,16 +175,18 @@ model_write(struct model *m, struct file *f, int64_t n)
 			f->f_bytes = f->f_offset + n;
 		f->f_offset += n;
 		model_vnode(m, f, NOTE_WRITE | (f->f_bytes > size ? NOTE_EXTEND : 0));
-		post(m, f, EVFILT_READ, MAY);
+		model_post(m, f, EVFILT_READ, MAY);
 		return n;
 	}
+	if (f->f_kind == TCP)
+		return model_tcp_write(m, f, n);
 	if (model_out_ended(f))
 		return -EPIPE;
 	to->f_bytes += n;
 	to->f_writes++;
 	if (f->f_kind == DGRAM)
 		to->f_dgram[to->f_dgrams++] = n;
-	post(m, to, EVFILT_READ, MUST);
+	model_post(m, to, EVFILT_READ, MUST);
 	return n;
 }
 
@@ -181,6 +208,8 @@ model_read(struct model *m, struct file *f, int64_t n)
 			n = f->f_dgram[0];
 		f->f_bytes -= f->f_dgram[0];
 		memmove(f->f_dgram, f->f_dgram + 1, (size_t)--f->f_dgrams * sizeof(f->f_dgram[0]));
+	} else if (f->f_bytes == 0 && f->f_fin) {
+		return 0;	/* whatever came then: the error is not looked at */
 	} else if (f->f_bytes == 0) {
 		error = f->f_error;
 		f->f_error = 0;
@@ -193,7 +222,7 @@ model_read(struct model *m, struct file *f, int64_t n)
 	if (f->f_bytes == 0)
 		f->f_writes = 0;
 	if (!gone(f->f_peer))
-		post(m, f->f_peer, EVFILT_WRITE, MAY);
+		model_post(m, f->f_peer, EVFILT_WRITE, MAY);
 	return n;
 }
 
@@ -201,7 +230,7 @@ void
 model_fill(struct model *m, struct file *f)
 {
 	f->f_peer->f_full = true;
-	post(m, f->f_peer, EVFILT_READ, MUST);
+	model_post(m, f->f_peer, EVFILT_READ, MUST);
 }
 
 void
@@ -209,11 +238,11 @@ model_drain(struct model *m, struct file *f)
 {
 	enum certainty sure = f->f_full ? MUST : MAY;
 
-	f->f_full = false;
+	f->f_full = f->f_urgent = f->f_marked = false;
 	f->f_bytes = 0;
 	f->f_writes = 0;
 	if (!gone(f->f_peer))
-		post(m, f->f_peer, EVFILT_WRITE, sure);
+		model_post(m, f->f_peer, EVFILT_WRITE, sure);
 }
 
 void
@@ -221,19 +250,21 @@ model_shutdown(struct model *m, struct file *f, bool both)
 {
 	f->f_shut = true;
 	f->f_deaf |= both;
-	post(m, f, EVFILT_WRITE, MUST);
-	post(m, f, EVFILT_READ, both ? MUST : MAY);
+	if (!gone(f->f_peer))
+		f->f_peer->f_fin = f->f_kind == TCP;
+	model_post(m, f, EVFILT_WRITE, MUST);
+	model_post(m, f, EVFILT_READ, both ? MUST : MAY);
 	if (gone(f->f_peer))
 		return;
-	post(m, f->f_peer, EVFILT_READ, MUST);
-	post(m, f->f_peer, EVFILT_WRITE, both ? MUST : MAY);
+	model_post(m, f->f_peer, EVFILT_READ, MUST);
+	model_post(m, f->f_peer, EVFILT_WRITE, both ? MUST : MAY);
 }
 
 void
 model_seek(struct model *m, struct file *f, int64_t offset)
 {
 	/* Reading on may bring it back to where it was before anybody looks. */
-	post(m, f, EVFILT_READ, MAY);
+	model_post(m, f, EVFILT_READ, MAY);
 	f->f_offset = offset;
 	f->f_moved = true;
 }
@@ -244,7 +275,7 @@ model_append(struct model *m, struct file *f, int64_t n)
 	f->f_bytes += n;
 	f->f_moved = false;
 	model_vnode(m, f, NOTE_WRITE | NOTE_EXTEND);
-	post(m, f, EVFILT_READ, MUST);
+	model_post(m, f, EVFILT_READ, MUST);
 }
 
 void
@@ -256,7 +287,7 @@ model_truncate(struct model *m, struct file *f, int64_t size)
 		notes |= NOTE_EXTEND;
 	else if (size < f->f_bytes)
 		notes |= NOTE_TRUNCATE | NOTE_ATTRIB;
-	post(m, f, EVFILT_READ, size > f->f_bytes ? MUST : MAY);
+	model_post(m, f, EVFILT_READ, size > f->f_bytes ? MUST : MAY);
 	f->f_bytes = size;
 	model_vnode(m, f, notes);
 }

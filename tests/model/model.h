@@ -7,6 +7,14 @@
  *
  * MAY is for what is left open: the kernel may wake a writer that had room all
  * the time, or not; a mark in fflags may merge with the next.
+ *
+ * It has READ, WRITE, EXCEPT, VNODE, USER, TIMER, SIGNAL and PROC (the end), with
+ * every EV_ flag and by either call; queues in queues, pipes, pairs of AF_UNIX
+ * sockets, TCP with listening sockets, refused and reset connections, and files.
+ * It has not: marks of WRITE, EMPTY, PROCDESC, FS, NETDEV, MEMORYSTATUS and AIO;
+ * TCP that is full or was told not to receive, UDP, FIFOs, terminals and counters;
+ * leeway; blocked signals; changes in one thread while others collect; what is
+ * closed unseen.
  */
 #ifndef KQ_TESTS_MODEL_H
 #define KQ_TESTS_MODEL_H
@@ -21,11 +29,12 @@
 #define MODEL_CHILDREN	3
 #define MODEL_SIGNALS	3
 #define MODEL_DGRAMS	4	/* at most so many wait to be read */
+#define MODEL_BACKLOG	4	/* at most so many connections wait to be accepted */
 #define MODEL_NEVER	INT64_MAX
 
 enum certainty { NO, MAY, MUST };
 
-enum kind { NOTHING, QUEUE, PIPE_READ, PIPE_WRITE, STREAM, DGRAM, REGULAR };
+enum kind { NOTHING, QUEUE, PIPE_READ, PIPE_WRITE, STREAM, DGRAM, REGULAR, TCP, LISTENER };
 
 /* What a descriptor leads to, shared by its duplicates. */
 struct file {
@@ -41,6 +50,14 @@ struct file {
 	bool		f_shut;		/* this side sends no more ... */
 	bool		f_deaf;		/* ... and receives no more */
 	int		f_error;	/* SO_ERROR */
+	bool		f_connected;	/* TCP: or it was tried to */
+	bool		f_fin;		/* TCP: the peer sends no more */
+	bool		f_reset;	/* TCP: the connection is no more */
+	bool		f_urgent;	/* TCP: a byte of urgent data waits ... */
+	bool		f_marked;	/* ... or did, and it was not read beyond: what can be read is not told then */
+	bool		f_unsettled;	/* TCP: the kernel may take a moment until it is so */
+	struct file	*f_pending[MODEL_BACKLOG];	/* LISTENER: to be accepted; f_refs is 1 */
+	int		f_npending;
 	int		f_links;	/* names of a regular file */
 	int		f_mode;
 	bool		f_shared;	/* had several descriptors */
@@ -53,6 +70,7 @@ struct mknote {
 	struct file	*k_queue;
 	int		k_slot;		/* of a descriptor, or -1 */
 	struct kevent	k_kev;		/* flags as they are returned */
+	uint64_t	k_ext[2];
 	enum certainty	k_edge;		/* with EV_CLEAR: news since the last delivery */
 	bool		k_late;		/* ... that may be told twice */
 	bool		k_trigger;	/* USER */
@@ -106,6 +124,11 @@ int64_t	model_read(struct model *m, struct file *f, int64_t n);
 void	model_fill(struct model *m, struct file *f);
 void	model_drain(struct model *m, struct file *f);
 void	model_shutdown(struct model *m, struct file *f, bool both);
+void	model_connect(struct model *m, struct file *f, struct file *listener);
+void	model_refuse(struct model *m, struct file *f);
+void	model_urgent(struct model *m, struct file *f);
+struct file *model_accept(struct model *m, struct file *listener);
+void	model_reset(struct model *m, int slot);		/* closed in a hurry */
 void	model_seek(struct model *m, struct file *f, int64_t offset);
 void	model_append(struct model *m, struct file *f, int64_t n);
 void	model_truncate(struct model *m, struct file *f, int64_t size);
@@ -119,8 +142,9 @@ void	model_exit(struct model *m, struct child *c, int status);
 /* Whether a queue can be reached from another, by watching; all: by what is disabled, too. */
 bool	model_reaches(struct model *m, struct file *f, struct file *q, bool all);
 
-/* One change; 0 or the errno. */
+/* One change; 0 or the errno.  ext: of kevent64(). */
 int	model_change(struct model *m, struct file *q, const struct kevent *kev);
+int	model_change_wide(struct model *m, struct file *q, const struct kevent *kev, const uint64_t ext[2]);
 
 /* An operation is done: a queue that has become readable is news to those that watch it. */
 void	model_tell_queues(struct model *m);

@@ -27,6 +27,13 @@ gone(const struct file *f)
 bool	model_in_ended(const struct file *f);
 bool	model_out_ended(const struct file *f);
 
+/* News for those who watch any descriptor of a file, and for those who watch their queues. */
+void	model_post(struct model *m, struct file *f, short filter, enum certainty sure);
+
+/* tcp.c: the parts of what is in model.c that are TCP's. */
+void	model_tcp_closed(struct model *m, struct file *f, bool hard);
+int64_t	model_tcp_write(struct model *m, struct file *f, int64_t n);
+
 /* A queue's state changes with that of all it watches: whether that is news is left open. */
 void	model_post_queues(struct model *m);
 

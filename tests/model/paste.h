@@ -5,6 +5,7 @@
 
 #include "acts.h"
 #include "clock.c"
+#include "sockets.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -16,8 +17,9 @@ UNUSED static struct kevent kl[CHANGES], ev[EVENTS];
 UNUSED static int fd[14];
 UNUSED static int n, p[2], pid[3];
 UNUSED static char bytes[65536];
-UNUSED static struct call waiter;
-UNUSED static pthread_t waiting;
+UNUSED static struct call waiter[WAITERS], calls[EVENTS];
+UNUSED static struct kevent64_s wide[CHANGES], wide_ev[EVENTS];
+UNUSED static uint64_t exts[EVENTS][2];
 
 /* What must or may be told next. */
 static struct due {
@@ -25,6 +27,8 @@ static struct due {
 	struct kevent	kev;
 	unsigned	open, may;	/* flags that are left open; fflags */
 	int64_t		most;
+	bool		wide;
+	uint64_t	ext[2];
 } due[256];
 static int dues;
 
@@ -55,25 +59,63 @@ kevent_apart(int kq, const struct kevent *changes, int nchanges, struct kevent *
     const struct timespec *timeout)
 {
 	struct call c = { .c_kq = kq, .c_nchanges = nchanges, .c_nevents = nevents, .c_timeout = timeout };
-	pthread_t thread;
 
 	memcpy(c.c_change, changes, (size_t)nchanges * sizeof(*changes));
-	ck_assert_int_eq(pthread_create(&thread, NULL, call_make, &c), 0);
-	pthread_join(thread, NULL);
+	calls_together(&c, 1);
 	if (c.c_result > 0)
 		memcpy(events, c.c_event, (size_t)c.c_result * sizeof(*events));
 	errno = c.c_error;
 	return c.c_result;
 }
 
-/* What the waiter got. */
-UNUSED static int
-waited(void)
+/* What a call in a thread got. */
+static int
+got_by(const struct call *c)
 {
-	pthread_join(waiting, NULL);
-	memcpy(ev, waiter.c_event, sizeof(ev));
-	errno = waiter.c_error;
-	return waiter.c_result;
+	memcpy(ev, c->c_event, sizeof(ev));
+	errno = c->c_error;
+	return c->c_result;
+}
+
+UNUSED static int
+called(int i)
+{
+	return got_by(&calls[i]);
+}
+
+UNUSED static void
+waiters_end(int count)
+{
+	for (int i = 0; i < count; i++)
+		pthread_join(waiter[i].c_thread, NULL);
+}
+
+UNUSED static int
+waited(int i)
+{
+	return got_by(&waiter[i]);
+}
+
+/* What kevent64() returned, with exts beside it. */
+UNUSED static int
+narrow(const struct kevent64_s *w, int count)
+{
+	int error = errno;
+
+	for (int i = 0; i < count; i++) {
+		EV_SET(&ev[i], (uintptr_t)w[i].ident, w[i].filter, w[i].flags, w[i].fflags, w[i].data,
+		    (void *)(uintptr_t)w[i].udata);
+		memcpy(exts[i], w[i].ext, sizeof(exts[i]));
+	}
+	errno = error;
+	return count;
+}
+
+UNUSED static void
+answer_ext(int i, uint64_t ext0, uint64_t ext1)
+{
+	ck_assert_uint_eq(exts[i][0], ext0);
+	ck_assert_uint_eq(exts[i][1], ext1);
 }
 
 UNUSED static void
@@ -96,35 +138,48 @@ expect(bool sure, uintptr_t ident, int filter, unsigned flags, unsigned open, un
 	d->open = open;
 	d->may = may;
 	d->most = most;
+	d->wide = false;
+}
+
+/* Of what was expected last. */
+UNUSED static void
+expect_ext(uint64_t ext0, uint64_t ext1)
+{
+	struct due *d = &due[dues - 1];
+
+	d->wide = true;
+	d->ext[0] = ext0;
+	d->ext[1] = ext1;
 }
 
 static bool
-fits(const struct due *d, const struct kevent *got)
+fits(const struct due *d, const struct kevent *got, const uint64_t ext[2])
 {
-	return got->ident == d->kev.ident && got->filter == d->kev.filter && got->udata == d->kev.udata &&
+	return (!d->wide || memcmp(d->ext, ext, sizeof(d->ext)) == 0) &&
+	    got->ident == d->kev.ident && got->filter == d->kev.filter && got->udata == d->kev.udata &&
 	    ((got->flags ^ d->kev.flags) & ~d->open) == 0 && (got->fflags & d->kev.fflags) == d->kev.fflags &&
 	    (got->fflags & ~d->may) == 0 && got->data >= d->kev.data && got->data <= d->most;
 }
 
-/* Looks at n events that came where there was room for some more or for none; all: each that must come had to. */
+/* Looks at n events that came where there was room for some more or for none. */
 UNUSED static void
-told(const struct kevent *got, int count, int room, bool all)
+told(const struct kevent *got, int count, int room, enum share share)
 {
 	int i, sure = 0;
 
 	ck_assert_int_ge(count, 0);
 	for (i = 0; i < dues; i++)
 		sure += due[i].sure;
-	ck_assert(all || sure == 0 || count > 0);
+	ck_assert(share != SOME || sure == 0 || count > 0);
 	for (int at = 0; at < count; at++) {
-		for (i = 0; i < dues && !fits(&due[i], &got[at]); i++)
+		for (i = 0; i < dues && !fits(&due[i], &got[at], exts[at]); i++)
 			;
 		ck_assert_msg(i < dues, "event %d of %d: ident %ld filter %d: not expected", at, count,
 		    (long)got[at].ident, got[at].filter);
 		sure -= due[i].sure;
 		due[i] = due[--dues];
 	}
-	ck_assert_msg(!all || count == room || sure == 0, "%d returned, %d more are ready", count, sure);
+	ck_assert_msg(share != ALL || count == room || sure == 0, "%d returned, %d more are ready", count, sure);
 	dues = 0;
 }
 

@@ -2,6 +2,19 @@
 /* Conditions: what an event would say, and whether there is one; and its delivery. */
 #include "parts.h"
 
+#include <errno.h>
+
+/* To whom a connection was closed before it was reset, Linux says EPIPE and the BSDs ECONNRESET. */
+static void
+socket_error(const struct file *f, struct expect *e)
+{
+	e->e_must = e->e_may = (uint32_t)f->f_error;
+	if (f->f_kind == TCP && f->f_error == EPIPE) {
+		e->e_must = EPIPE & ECONNRESET;
+		e->e_may = EPIPE | ECONNRESET;
+	}
+}
+
 static enum certainty
 condition_bytes(const struct mknote *kn, const struct file *f, struct expect *e)
 {
@@ -17,11 +30,20 @@ condition_bytes(const struct mknote *kn, const struct file *f, struct expect *e)
 	}
 	if (model_in_ended(f)) {
 		e->e_flags |= EV_EOF;
-		e->e_must = e->e_may = (uint32_t)f->f_error;
+		if (f->f_marked) {
+			e->e_least = 0;
+			e->e_most = INT64_MAX;
+		}
+		socket_error(f, e);
 		return MUST;
 	}
 	if (f->f_kind == PIPE_WRITE)
 		return NO;
+	if (f->f_marked) {
+		e->e_least = 0;
+		e->e_most = INT64_MAX;
+		return MAY;
+	}
 	return f->f_full || (f->f_bytes > 0 && f->f_bytes >= mark) ? MUST : NO;
 }
 
@@ -43,6 +65,11 @@ condition_read(struct model *m, const struct mknote *kn, struct expect *e)
 		for (int i = 0; i < n; i++)
 			e->e_least += inner[i].e_sure == MUST;
 		return model_readable(m, f);
+	case LISTENER:
+		e->e_least = e->e_most = f->f_npending;
+		return f->f_npending > 0 ? MUST : NO;
+	case TCP:
+		return f->f_connected ? condition_bytes(kn, f, e) : NO;
 	default:
 		return condition_bytes(kn, f, e);
 	}
@@ -62,9 +89,15 @@ condition_write(struct model *m, const struct mknote *kn, struct expect *e)
 		e->e_flags |= EV_EOF;
 		return gone(f->f_peer) ? MAY : NO;
 	}
+	if (f->f_kind == TCP && !f->f_connected)
+		return NO;
 	if (model_out_ended(f)) {
 		e->e_flags |= EV_EOF;
-		e->e_must = e->e_may = (uint32_t)f->f_error;
+		socket_error(f, e);
+		if (f->f_kind == TCP && f->f_shared && !model_in_ended(f))
+			e->e_eof_open = true;
+		if (f->f_kind == TCP)
+			return e->e_eof_open ? MAY : MUST;
 		if (!f->f_shut || gone(f->f_peer))
 			return MUST;
 		/* Shut by this number or a duplicate: the library knows the one only. */
@@ -74,7 +107,26 @@ condition_write(struct model *m, const struct mknote *kn, struct expect *e)
 	}
 	if (f->f_kind == DGRAM && gone(f->f_peer))
 		return MAY;
-	return f->f_peer->f_full ? NO : MUST;
+	return !gone(f->f_peer) && f->f_peer->f_full ? NO : MUST;
+}
+
+static enum certainty
+condition_except(struct model *m, const struct mknote *kn, struct expect *e)
+{
+	const struct file *f = m->m_slot[kn->k_slot];
+
+	if (f->f_urgent && (kn->k_kev.fflags & NOTE_OOB) != 0) {
+		e->e_must = e->e_may = NOTE_OOB;
+		e->e_least = e->e_most = 1;
+	}
+	if (f->f_kind == TCP && !f->f_connected)
+		return NO;
+	if (!model_in_ended(f))
+		return e->e_most > 0 ? MUST : NO;
+	e->e_flags |= EV_EOF;
+	if (f->f_error != 0)
+		socket_error(f, e);
+	return MUST;
 }
 
 static int64_t
@@ -107,6 +159,8 @@ condition(struct model *m, const struct mknote *kn, struct expect *e)
 		return condition_read(m, kn, e);
 	case EVFILT_WRITE:
 		return condition_write(m, kn, e);
+	case EVFILT_EXCEPT:
+		return condition_except(m, kn, e);
 	case EVFILT_TIMER:
 		return condition_timer(m, kn, e);
 	case EVFILT_USER:
@@ -136,8 +190,8 @@ condition(struct model *m, const struct mknote *kn, struct expect *e)
 static bool
 by_edge(const struct mknote *kn)
 {
-	return (kn->k_kev.filter == EVFILT_READ || kn->k_kev.filter == EVFILT_WRITE) &&
-	    (kn->k_kev.flags & EV_CLEAR) != 0;
+	return (kn->k_kev.filter == EVFILT_READ || kn->k_kev.filter == EVFILT_WRITE ||
+	    kn->k_kev.filter == EVFILT_EXCEPT) && (kn->k_kev.flags & EV_CLEAR) != 0;
 }
 
 void

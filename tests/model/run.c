@@ -34,6 +34,7 @@ world_say(struct world *w, const char *format, ...)
 {
 	va_list ap;
 
+	w->w_did = true;
 	if (w->w_c == NULL)
 		return;
 	va_start(ap, format);
@@ -136,7 +137,7 @@ op_child(struct world *w, const uint8_t *arg)
 	int code = arg[1] % CHILD_MOST;
 	pid_t pid;
 
-	if ((c->c_pid != 0 && !c->c_gone) || w->w_waits)
+	if (c->c_pid != 0 && !c->c_gone)
 		return;
 	pid = child_begin(code);
 	/* Without a child there is none: nothing may be sent to process -1. */
@@ -145,28 +146,44 @@ op_child(struct world *w, const uint8_t *arg)
 		world_say(w, "\tpid[%d] = child_begin(%d);\n", arg[0] % MODEL_CHILDREN, code);
 }
 
+/* One that runs, or that has ended and waits to be reaped; -1: none. */
+static int
+child_of(const struct world *w, unsigned from, bool zombie)
+{
+	for (unsigned i = 0; i < MODEL_CHILDREN; i++) {
+		unsigned which = (from + i) % MODEL_CHILDREN;
+		const struct child *c = &w->w_model.m_child[which];
+
+		if (c->c_pid != 0 && !c->c_gone && c->c_zombie == zombie)
+			return (int)which;
+	}
+	return -1;
+}
+
 static void
 op_exit(struct world *w, const uint8_t *arg)
 {
-	struct child *c = &w->w_model.m_child[arg[0] % MODEL_CHILDREN];
+	int which = child_of(w, arg[0], false);
+	struct child *c = &w->w_model.m_child[which < 0 ? 0 : which];
 	bool killed = arg[1] % 3 == 0;
 
-	if (c->c_pid == 0 || c->c_zombie)
+	if (which < 0)
 		return;
 	child_end(c->c_pid, killed);
-	world_say(w, "\tchild_end(pid[%d], %s);\n", arg[0] % MODEL_CHILDREN, killed ? "true" : "false");
+	world_say(w, "\tchild_end(pid[%d], %s);\n", which, killed ? "true" : "false");
 	model_exit(&w->w_model, c, killed ? SIGKILL : c->c_status);
 }
 
 static void
 op_reap(struct world *w, const uint8_t *arg)
 {
-	struct child *c = &w->w_model.m_child[arg[0] % MODEL_CHILDREN];
+	int which = child_of(w, arg[0], true);
+	struct child *c = &w->w_model.m_child[which < 0 ? 0 : which];
 
-	if (c->c_pid == 0 || !c->c_zombie || c->c_gone)
+	if (which < 0)
 		return;
 	child_reap(c->c_pid);
-	world_say(w, "\tchild_reap(pid[%d]);\n", arg[0] % MODEL_CHILDREN);
+	world_say(w, "\tchild_reap(pid[%d]);\n", which);
 	c->c_gone = true;
 }
 
@@ -192,8 +209,6 @@ op_fork(struct world *w)
 {
 	int queues[MODEL_SLOTS], fds[MODEL_SLOTS], nqueues, nfds, status;
 
-	if (w->w_waits)
-		return;
 	world_say(w, "\tck_assert_int_eq(child_forked(");
 	nqueues = numbers(w, true, queues);
 	world_say(w, ", ");
@@ -205,6 +220,25 @@ op_fork(struct world *w)
 }
 
 /* Programs. */
+
+const char *
+run_name(int code)
+{
+	static const char *const names[OP_CODES] = {
+		[OP_CHANGE] = "change", [OP_COLLECT] = "collect", [OP_WRITE] = "write", [OP_READ] = "read",
+		[OP_FILL] = "fill", [OP_DRAIN] = "drain", [OP_QUEUE] = "queue", [OP_PIPE] = "pipe",
+		[OP_STREAM] = "stream", [OP_DGRAM] = "dgram", [OP_FILE] = "file", [OP_CLOSE] = "close",
+		[OP_DUP] = "dup", [OP_DUP2] = "dup2", [OP_SHUTDOWN] = "shutdown", [OP_SEEK] = "seek",
+		[OP_APPEND] = "append", [OP_TRUNCATE] = "truncate", [OP_CHMOD] = "chmod", [OP_LINK] = "link",
+		[OP_UNLINK] = "unlink", [OP_RENAME] = "rename", [OP_TIME] = "time", [OP_DATE] = "date",
+		[OP_RAISE] = "raise", [OP_ACTION] = "action", [OP_CHILD] = "child", [OP_EXIT] = "exit",
+		[OP_REAP] = "reap", [OP_FORK] = "fork", [OP_WAIT] = "wait", [OP_TOGETHER] = "together",
+		[OP_TRIGGERS] = "triggers", [OP_TCP] = "tcp", [OP_LISTEN] = "listen", [OP_CONNECT] = "connect",
+		[OP_ACCEPT] = "accept", [OP_RESET] = "reset", [OP_URGENT] = "urgent",
+	};
+
+	return names[code];
+}
 
 static void
 step(struct world *w, enum code code, const uint8_t *arg)
@@ -241,6 +275,14 @@ step(struct world *w, enum code code, const uint8_t *arg)
 	case OP_REAP:		op_reap(w, arg); break;
 	case OP_FORK:		op_fork(w); break;
 	case OP_WAIT:		compare_wait(w, arg); break;
+	case OP_TOGETHER:	compare_together(w, arg); break;
+	case OP_TRIGGERS:	compare_triggers(w, arg); break;
+	case OP_TCP:		op_tcp(w); break;
+	case OP_LISTEN:		op_listen(w); break;
+	case OP_CONNECT:	op_connect(w, arg); break;
+	case OP_ACCEPT:		op_accept(w, arg); break;
+	case OP_RESET:		op_reset(w, arg); break;
+	case OP_URGENT:		op_urgent(w, arg); break;
 	case OP_CODES:		break;
 	}
 }
@@ -264,11 +306,16 @@ end(struct world *w)
 	struct model *m = &w->w_model;
 	struct sigaction now;
 
-	if (w->w_waits)
+	if (w->w_waits > 0)
 		compare_woken(w);
 	for (int i = 0; i < MODEL_SLOTS; i++)
-		if (m->m_slot[i] != NULL)
-			world_close(w, i);
+		if (m->m_slot[i] != NULL) {
+			/* Many programs would leave many ports to be waited for. */
+			if (m->m_slot[i]->f_kind == TCP && m->m_slot[i]->f_refs == 1)
+				world_reset(w, i);
+			else
+				world_close(w, i);
+		}
 	for (unsigned i = 0; i < MODEL_SIGNALS; i++)
 		if (sigaction(world_signal(i), NULL, &now) != 0 ||
 		    now.sa_handler != (w->w_handles[i] ? handler : SIG_IGN))
@@ -302,9 +349,13 @@ run(const struct op *ops, size_t n, struct outcome *o, FILE *c)
 	o->o_at = -1;
 	begin(&w);
 	for (size_t i = 0; i < n && i < RUN_OPS && !w.w_failed; i++) {
-		bool waited = w.w_waits;
+		bool waited = w.w_waits > 0;
+		enum code code = (enum code)(ops[i].o_code % OP_CODES);
 
-		step(&w, (enum code)(ops[i].o_code % OP_CODES), ops[i].o_arg);
+		w.w_did = false;
+		step(&w, code, ops[i].o_arg);
+		o->o_done[code] += w.w_did;
+		world_settle(&w);
 		model_tell_queues(&w.w_model);
 		if (waited && !w.w_failed)
 			compare_woken(&w);

@@ -18,6 +18,8 @@ enum code {
 	OP_CHANGE, OP_COLLECT, OP_WRITE, OP_READ, OP_FILL, OP_DRAIN, OP_QUEUE, OP_PIPE, OP_STREAM, OP_DGRAM,
 	OP_FILE, OP_CLOSE, OP_DUP, OP_DUP2, OP_SHUTDOWN, OP_SEEK, OP_APPEND, OP_TRUNCATE, OP_CHMOD, OP_LINK,
 	OP_UNLINK, OP_RENAME, OP_TIME, OP_DATE, OP_RAISE, OP_ACTION, OP_CHILD, OP_EXIT, OP_REAP, OP_FORK, OP_WAIT,
+	OP_TOGETHER, OP_TRIGGERS, OP_TCP, OP_LISTEN, OP_CONNECT, OP_ACCEPT, OP_RESET,
+	OP_URGENT,
 	OP_CODES
 };
 
@@ -25,9 +27,13 @@ enum code {
 
 struct outcome {
 	long	o_events, o_changes;	/* how many were compared */
+	long	o_done[OP_CODES];	/* how often each operation did something */
 	int	o_at;			/* the operation at which they disagreed */
 	char	o_why[400];
 };
+
+/* What an operation is called. */
+const char *run_name(int code);
 
 /* Where files are made. */
 void	run_init(const char *dir);

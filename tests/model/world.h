@@ -19,11 +19,12 @@ struct world {
 	struct call	w_call;		/* whose changes are being gathered */
 	struct names	w_names[MODEL_FILES];
 	bool		w_handles[MODEL_SIGNALS];
-	bool		w_waits;	/* a thread waits in w_waiter */
-	struct file	*w_awaited;
-	struct call	w_waiter;
-	pthread_t	w_thread;
+	int		w_waits;	/* so many threads wait in w_waiter ... */
+	struct file	*w_awaited;	/* ... for events of this queue */
+	int64_t		w_waits_since;
+	struct call	w_waiter[WAITERS];
 	bool		w_failed;
+	bool		w_did;		/* something, which it wrote */
 };
 
 /* Notes that they disagree. */
@@ -38,10 +39,22 @@ int	world_signal(unsigned i);
 /* compare.c: the operations that call kevent(). */
 void	compare_change(struct world *w, const uint8_t *arg);
 void	compare_collect(struct world *w, const uint8_t *arg);
+void	compare_readable(struct world *w);
+
+/* In which way a call is made; NULL stands for none of these. */
+struct manner {
+	bool	same, apart, wide;
+	unsigned flags;		/* of kevent64() */
+	bool	for_ever;	/* but for these flags */
+};
+void	compare_submit(struct world *w, struct file *q, int slot, int nevents, const struct manner *manner);
+void	compare_events(struct world *w, struct file *q, const struct call *c, enum share share);
+
+/* threads.c: the operations that take several threads. */
 void	compare_wait(struct world *w, const uint8_t *arg);
 void	compare_woken(struct world *w);
-void	compare_readable(struct world *w);
-void	compare_submit(struct world *w, struct file *q, int slot, int nevents, bool same, bool apart);
+void	compare_together(struct world *w, const uint8_t *arg);
+void	compare_triggers(struct world *w, const uint8_t *arg);
 
 /* files.c: the operations on descriptors, and on the names of files. */
 void	op_queue(struct world *w);
@@ -55,6 +68,22 @@ void	op_read(struct world *w, const uint8_t *arg);
 void	op_fill(struct world *w, const uint8_t *arg);
 void	op_drain(struct world *w, const uint8_t *arg);
 void	op_shutdown(struct world *w, const uint8_t *arg);
+
+/* sockets.c: the operations on connections. */
+void	op_tcp(struct world *w);
+void	op_listen(struct world *w);
+void	op_connect(struct world *w, const uint8_t *arg);
+void	op_accept(struct world *w, const uint8_t *arg);
+void	op_reset(struct world *w, const uint8_t *arg);
+void	op_urgent(struct world *w, const uint8_t *arg);
+void	world_reset(struct world *w, int slot);
+
+/* Waits until the kernel is as the model says. */
+void	world_settle(struct world *w);
+
+/* files.c again. */
+int	world_free_slot(const struct world *w);
+void	world_agree(struct world *w, const char *what, int64_t result, int64_t model);
 void	op_of_file(struct world *w, enum code code, const uint8_t *arg);
 void	op_of_name(struct world *w, enum code code, const uint8_t *arg);
 
