@@ -412,8 +412,12 @@ take_default(int signo)
 	if (locked)
 		lock_take(&lock);
 	sigaction_next(signo, &to_default, &ours);
+	if (locked)
+		HELGRIND_DROPPED(&lock);	/* it takes a thread's end with a lock for a fault */
 	syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), signo);
 	change_mask(SIG_UNBLOCK, disposition_bit(signo));
+	if (locked)
+		HELGRIND_TAKEN(&lock);
 	sigaction_next(signo, &ours, NULL);
 	if (locked)
 		lock_drop(&lock);
