@@ -5,7 +5,7 @@
 #	skip REASON		there is nothing to try
 #	serves NAME ...		below
 # and of tools/check.sh check and finish.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034 # used by those
 . ../../tools/check.sh
 
 PKG_CONFIG_PATH=$(dirname "$(find "$PREFIX" -name kq.pc)")
