@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# packages.sh [--check] build|test|bench|coverage|lint|builds|valgrind|python: sees to it that what is needed to do that is there.
-# Missing Debian packages are installed if we are root or sudo asks nothing; otherwise, and with
+# packages.sh [--check] build|test|bench|coverage|lint|builds|valgrind|python|programs: sees to it that what is needed to
+# do that is there.  Missing Debian packages are installed if we are root or sudo asks nothing; otherwise, and with
 # --check, the command to run is printed and the exit code is 1.  Nothing missing: apt is not run.
 # shellcheck disable=SC2086 # some variables are lists of words
 set -eu
@@ -105,6 +105,22 @@ has_python_headers() {
 	test -e "$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["include"])')/Python.h"
 }
 
+# What fetches and builds sources as Debian has them, and the Python programs with what their tests import.
+need_for_programs() {
+	need_to_build
+	python=${PYTHON:-/usr/bin/python3}
+	need pkg-config command -v pkg-config
+	need dpkg-dev command -v dpkg-source
+	need xz-utils command -v xz
+	need python3 "$python" -c ''
+	need python3-dev has_python_headers
+	need python3-pytest "$python" -c 'import pytest'
+	need python3-trio "$python" -c 'import trio'
+	need python3-trustme "$python" -c 'import trustme'
+	need python3-openssl "$python" -c 'import OpenSSL'
+	need python3-twisted "$python" -c 'import twisted'
+}
+
 need_to_cover() {
 	need_to_test
 	need gcovr command -v gcovr
@@ -118,8 +134,9 @@ lint)	need_to_lint ;;
 builds)	need_for_builds ;;
 valgrind) need_for_valgrind ;;
 python)	need_for_python ;;
+programs) need_for_programs ;;
 coverage) need_to_cover ;;
-*)	echo "usage: $0 [--check] build|test|bench|coverage|lint|builds|valgrind|python" >&2
+*)	echo "usage: $0 [--check] build|test|bench|coverage|lint|builds|valgrind|python|programs" >&2
 	exit 2 ;;
 esac
 

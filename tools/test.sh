@@ -6,7 +6,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 
 all_stages="gcc clang asan tsan header package musl python man lint fuzz"
-# Slow, or in need of many packages, and only run if named: builds valgrind asyncio kernels
+# Slow, or in need of many packages, and only run if named: builds valgrind asyncio kernels programs
 jobs=$(nproc 2>/dev/null || echo 1)
 # Tests mostly wait.
 test_jobs=$((jobs * 2))
@@ -147,6 +147,15 @@ stage_python() {
 
 stage_asyncio() {
 	python_tests -a -j "$jobs"
+}
+
+# Other people's programs; KQ_PROGRAMS names some of them.
+stage_programs() {
+	tools/packages.sh programs || echo "What cannot be had is skipped."
+	cmake --preset release
+	cmake --build --preset release --parallel "$jobs" --target kq_shared kq_static
+	# shellcheck disable=SC2086 # a list of words
+	sh tests/programs/run.sh ${KQ_PROGRAMS-}
 }
 
 stage_man() {
