@@ -39,6 +39,14 @@
  */
 #define PROC_PATIENCE	1000000000
 
+/* Tests that have each call fail in turn cannot have it each time. */
+#ifdef KQ_LIBC_CALLS
+extern int64_t	proc_patience;
+int64_t		proc_patience = PROC_PATIENCE;
+#else
+#define proc_patience	PROC_PATIENCE
+#endif
+
 static uint32_t
 proc_state(const struct knote *kn)
 {
@@ -189,7 +197,7 @@ proc_wait(struct kqueue *kq, struct knote *kn)
 		return timerfd_waits(kn);
 	pidfd_detach(kn);
 	kn->kn_aux = 0;
-	if (timerfd_add(kq, kn, false, timerfd_now(false) + PROC_PATIENCE) < 0) {
+	if (timerfd_add(kq, kn, false, timerfd_now(false) + proc_patience) < 0) {
 		atomic_init(&kn->kn_fd, -1);
 		return false;
 	}

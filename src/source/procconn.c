@@ -60,6 +60,7 @@ struct procconn {
 	bool		pc_busy;	/* a report is under way */
 	bool		pc_lost;	/* so must be looked for */
 	bool		pc_stale;	/* the filter lets more pass than it has to */
+	uint32_t	pc_hellos;	/* that came through */
 	pid_t		pc_child;	/* of the report under way */
 	uint32_t	pc_status;
 	uint32_t	pc_ntold;
@@ -172,9 +173,19 @@ procconn_answers(const struct procconn *pc, uint32_t token)
 	return found;
 }
 
+static int
+procconn_hello(struct procconn *pc, uint32_t token)
+{
+	int error = procconn_send(pc, PROC_CN_MCAST_LISTEN, 0, token);
+
+	if (error == 0)
+		pc->pc_hellos++;
+	return error;
+}
+
 /* Whether the connector speaks to us; see above. */
 static int
-procconn_try(const struct procconn *pc)
+procconn_try(struct procconn *pc)
 {
 	struct sockaddr_nl group = { .nl_family = AF_NETLINK, .nl_groups = CN_IDX_PROC };
 	struct timespec now;
@@ -187,19 +198,19 @@ procconn_try(const struct procconn *pc)
 	if (error == 0 && bind(pc->pc_fd, (struct sockaddr *)&group, sizeof(group)) == -1)
 		error = -errno;
 	if (error == 0)
-		error = procconn_send(pc, PROC_CN_MCAST_LISTEN, 0, ~token);
+		error = procconn_hello(pc, ~token);
 	if (error == 0)
-		error = procconn_send(pc, PROC_CN_MCAST_LISTEN, 0, token);
+		error = procconn_hello(pc, token);
 	if (error == 0 && !procconn_answers(pc, token))
 		error = -ENOTSUP;
 	return error;
 }
 
-/* As often as we said hello: Linux before 6.6 counts. */
+/* As often as we said hello: Linux before 6.6 counts, and at nothing it tells nobody any more. */
 static void
-procconn_farewell(const struct procconn *pc)
+procconn_farewell(struct procconn *pc)
 {
-	for (int i = 0; i < 2; i++)
+	for (; pc->pc_hellos > 0; pc->pc_hellos--)
 		(void)procconn_send(pc, PROC_CN_MCAST_IGNORE, 0, 0);
 }
 

@@ -591,6 +591,8 @@ silence(void)
 	closedir(dir);
 }
 
+extern int64_t proc_patience;
+
 /* Its status is waited for, for a while, if there is anybody who might tell. */
 static void
 strangers_end(void)
@@ -599,6 +601,7 @@ strangers_end(void)
 	pid_t parent, pid = stranger(&parent, talk);
 
 	look_into_nobody();
+	proc_patience = 10000000;
 	s.kq = queue();
 	s.n = 0;
 	add("PROC of a stranger", (uintptr_t)pid, EVFILT_PROC, 0, NOTE_EXIT, 0);
