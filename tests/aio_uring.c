@@ -147,7 +147,7 @@ START_TEST(aio_uring__a_stream_is_read_in_order)
 	struct aiocb cb[8];
 	char c[8];
 
-	pair(PAIR_PIPE, fds);
+	pair(PAIR_UNIX, fds);
 	for (int i = 0; i < 8; i++)
 		start(aio_read, &cb[i], kq, fds[0], &c[i], 1);
 	ck_assert_int_eq(write(fds[1], "abcdefgh", 8), 8);
@@ -243,7 +243,7 @@ START_TEST(aio_uring__the_thread_that_started_it_may_exit)
 	char c;
 	struct starter s = { &cb, kq, 0, &c };
 
-	pair(PAIR_PIPE, fds);
+	pair(PAIR_UNIX, fds);
 	s.fd = fds[0];
 	ck_assert_int_eq(pthread_create(&thread, NULL, start_and_exit, &s), 0);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
@@ -297,7 +297,7 @@ START_TEST(aio_uring__no_wait_is_interrupted_when_the_last_queue_is_closed)
 	struct aiocb cb;
 	char c;
 
-	pair(PAIR_PIPE, fds);
+	pair(PAIR_UNIX, fds);
 	for (int i = 0; i < 3; i++) {
 		int kq = queue();
 
@@ -330,7 +330,7 @@ START_TEST(aio_uring__a_handler_interrupts_a_wait)
 	pid_t pid;
 	char c;
 
-	pair(PAIR_PIPE, fds);
+	pair(PAIR_UNIX, fds);
 	ck_assert_int_eq(sigaction(SIGUSR1, &act, NULL), 0);
 	start(aio_read, &cb, kq, fds[0], &c, 1);
 	pid = fork();
@@ -424,13 +424,13 @@ START_TEST(aio_uring__a_child_makes_its_own)
 	pid_t pid;
 	char c, d;
 
-	pair(PAIR_PIPE, fds);
+	pair(PAIR_UNIX, fds);
 	start(aio_read, &cb, kq, fds[0], &c, 1);
 	pid = fork();
 	if (pid == 0) {
 		int mine = queue(), pipes[2];
 
-		pair(PAIR_PIPE, pipes);
+		pair(PAIR_UNIX, pipes);
 		start(aio_read, &own, mine, pipes[0], &d, 1);
 		put(pipes[1], 1);
 		end_of(mine, &own);

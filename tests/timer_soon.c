@@ -529,7 +529,7 @@ START_TEST(timer_soon__none_is_lost_and_none_early)
 		if (due() > 0)
 			ck_assert(readable(kq, HARNESS_TIMEOUT * 500));
 		else if (n == 0)
-			ck_assert(!readable(kq, 0));
+			ck_assert(!readable(kq, 0) || due() > 0);
 	}
 	close(kq);
 }

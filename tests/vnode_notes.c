@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -356,6 +357,22 @@ static const struct way {
 	{ "ftruncate and the same size again", rewrite_same, NOTE_WRITE },
 };
 
+/* Linux 6.1 tells nobody of it, Linux 6.12 does. */
+static bool
+splice_is_told(void)
+{
+	int in = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	char news[256];
+	bool told;
+
+	ck_assert_int_ge(in, 0);
+	ck_assert_int_ge(inotify_add_watch(in, path, IN_ACCESS), 0);
+	ck_assert_int_ge(splice_out(), 0);
+	told = read(in, news, sizeof(news)) > 0;
+	close(in);
+	return told;
+}
+
 START_TEST(vnode_notes__each_way_to_change_a_file)
 {
 	begin();
@@ -367,6 +384,12 @@ START_TEST(vnode_notes__each_way_to_change_a_file)
 		put(from, 26);
 		make_regular();
 		(void)fsetxattr(fd, "user.before", "1", 1, 0);
+		if (w->act == splice_out && !splice_is_told()) {
+			fprintf(stderr, "skipped: %s: this kernel tells nobody\n", w->name);
+			close(fd);
+			ok(unlink(path));
+			continue;
+		}
 		watch(ALL);
 		/* Not every file system can do everything. */
 		if (w->act() == -1) {
