@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# packages.sh [--check] build|test|bench|coverage|lint|builds|valgrind|python|programs: sees to it that what is needed to
+# packages.sh [--check] build|test|bench|coverage|lint|builds|valgrind|python|programs|machines: sees to it that what is needed to
 # do that is there.  Missing Debian packages are installed if we are root or sudo asks nothing; otherwise, and with
 # --check, the command to run is printed and the exit code is 1.  Nothing missing: apt is not run.
 # shellcheck disable=SC2086 # some variables are lists of words
@@ -88,6 +88,17 @@ links_32() {
 	test -e "$(gcc -m32 -print-libgcc-file-name)"
 }
 
+need_for_machines() {
+	need_to_test
+	need qemu-system-x86 command -v qemu-system-x86_64
+	need busybox-static busybox_is_static
+	need xz-utils command -v unxz
+}
+
+busybox_is_static() {
+	! ldd "$(command -v busybox)"
+}
+
 # Python, and its own tests of the same version, which is known once Python is there.
 need_for_python() {
 	need_to_build
@@ -136,7 +147,8 @@ valgrind) need_for_valgrind ;;
 python)	need_for_python ;;
 programs) need_for_programs ;;
 coverage) need_to_cover ;;
-*)	echo "usage: $0 [--check] build|test|bench|coverage|lint|builds|valgrind|python|programs" >&2
+machines) need_for_machines ;;
+*)	echo "usage: $0 [--check] build|test|bench|coverage|lint|builds|valgrind|python|programs|machines" >&2
 	exit 2 ;;
 esac
 

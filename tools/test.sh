@@ -6,7 +6,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 
 all_stages="gcc clang asan tsan header package musl python man lint fuzz"
-# Slow, or in need of many packages, and only run if named: builds valgrind asyncio kernels programs
+# Slow, or in need of many packages, and only run if named: builds valgrind asyncio kernels programs machines
 jobs=$(nproc 2>/dev/null || echo 1)
 # Tests mostly wait.
 test_jobs=$((jobs * 2))
@@ -112,6 +112,12 @@ stage_kernels() {
 	    --test-output-size-passed 1000000 --test-output-size-failed 1000000 || status=$?
 	awk -f tools/ctest-count.awk "$log/kernels.xml"
 	return "$status"
+}
+
+# All tests on other kernels, which Debian's releases have, each in a machine of its own: KQ_MACHINES names them.
+stage_machines() {
+	tools/packages.sh machines
+	sh tests/machines/tests.sh
 }
 
 stage_header() {
