@@ -282,3 +282,12 @@ model_change_wide(struct model *m, struct file *q, const struct kevent *kev, con
 		set_ext(find(m, q, kev), kev, ext);
 	return error;
 }
+
+void
+model_changed_late(struct model *m, struct file *q, const struct kevent *kev)
+{
+	struct mknote *kn = find(m, q, kev);
+
+	if (kn != NULL)
+		kn->k_late = true;
+}

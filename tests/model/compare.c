@@ -242,6 +242,16 @@ answers(const struct call *c, int i, const struct kevent *kev, int which, int er
 	    (!c->c_wide || memcmp(c->c_ext[i], c->c_given[which], sizeof(c->c_ext[i])) == 0);
 }
 
+/* Whether one before it is of the same registration. */
+static bool
+changes_again(const struct kevent *changes, int i)
+{
+	for (int j = 0; j < i; j++)
+		if (changes[j].ident == changes[i].ident && changes[j].filter == changes[i].filter)
+			return true;
+	return false;
+}
+
 /* What the changes say.  True: they are all that the call was for. */
 static bool
 compare_answers(struct world *w, struct file *q, const struct call *c, const struct kevent *changes)
@@ -251,6 +261,8 @@ compare_answers(struct world *w, struct file *q, const struct call *c, const str
 	for (int i = 0; i < c->c_nchanges; i++) {
 		w->w_outcome->o_changes++;
 		error = model_change_wide(&w->w_model, q, &changes[i], c->c_wide ? c->c_given[i] : NULL);
+		if (w->w_waits > 0 && changes_again(changes, i))
+			model_changed_late(&w->w_model, q, &changes[i]);
 		if (error == 0 && ((changes[i].flags & EV_RECEIPT) == 0 || filled == c->c_nevents))
 			continue;
 		if (filled == c->c_nevents) {

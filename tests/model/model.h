@@ -146,6 +146,12 @@ bool	model_reaches(struct model *m, struct file *f, struct file *q, bool all);
 int	model_change(struct model *m, struct file *q, const struct kevent *kev);
 int	model_change_wide(struct model *m, struct file *q, const struct kevent *kev, const uint64_t ext[2]);
 
+/*
+ * A change that came when a waiter may have been told of the one before already: then there is news again, as if
+ * each had been a call of its own.
+ */
+void	model_changed_late(struct model *m, struct file *q, const struct kevent *kev);
+
 /* An operation is done: a queue that has become readable is news to those that watch it. */
 void	model_tell_queues(struct model *m);
 
