@@ -47,7 +47,6 @@ void	uring_close(void);
  */
 bool	uring_ended(void);
 
-
 /* Its descriptor (hidden.h), readable while there are results; or -1. */
 int	uring_fd(void);
 

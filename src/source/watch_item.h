@@ -32,7 +32,6 @@ static inline enum fdkind
 watch_kind(struct kqueue *kq, int fd)
 {
 	struct watch *w = watch_at(&kq->kq_watches, (uint32_t)fd);
-
 	enum fdkind kind = (enum fdkind)w->w_kind;
 
 	if (kind == FD_UNKNOWN) {
