@@ -418,7 +418,8 @@ ignore(int signo)
 START_TEST(late__event_in_vain_leaves_the_report)
 {
 	const struct sigaction sa = { .sa_handler = ignore };
-	const struct itimerval soon = { .it_value = { .tv_usec = 100000 } };
+	/* Again and again, since the first may come before the wait. */
+	const struct itimerval soon = { .it_interval = { .tv_usec = 100000 }, .it_value = { .tv_usec = 100000 } };
 	char path[128];
 
 	kq = queue();
