@@ -130,8 +130,10 @@ START_TEST(aio__the_event_stays_until_aio_return)
 		end_of(kq, &cb);
 	ck_assert(readable(kq, 0));
 	ck_assert_int_eq(aio_return(&cb), 1);
-	ck_assert(!readable(kq, 0));
+	/* A thread that has made the event may ring for it yet. */
+	rest();
 	no_event(kq);
+	ck_assert(!readable(kq, 0));
 	ck_assert_int_eq(change(kq, (uintptr_t)&cb, EVFILT_AIO, EV_DELETE, 0, 0, NULL), ENOENT);
 	close(fd);
 	close(kq);

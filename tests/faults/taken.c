@@ -18,11 +18,11 @@ long	__real_syscall(long number, ...);
 long	__wrap_syscall(long number, ...);
 
 /* What is done before which epoll_ctl(2) of this thread from now on, with the epoll's number; 0: before none. */
-static void (*meanwhile)(int ep);
-static _Thread_local int which;
+static void (*volatile meanwhile)(int ep);
+static _Thread_local volatile int which;	/* volatile: dup2() and raise() are taken not to come back here */
 
 /* What is done before the next duplicate of the library's. */
-static void (*before_copy)(void);
+static void (*volatile before_copy)(void);
 
 long
 __wrap_syscall(long number, ...)
