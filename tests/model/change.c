@@ -99,6 +99,8 @@ attach_descriptor(struct model *m, struct mknote *kn)
 	if (f->f_kind == QUEUE && (kn->k_kev.filter != EVFILT_READ || f == kn->k_queue ||
 	    model_reaches(m, f, kn->k_queue, false)))
 		return EINVAL;
+	if (kn->k_kev.filter == EVFILT_EXCEPT && f->f_kind == REGULAR)
+		return EINVAL;
 	return kn->k_kev.filter == EVFILT_VNODE && f->f_kind != REGULAR ? EINVAL : 0;
 }
 
