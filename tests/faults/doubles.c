@@ -307,7 +307,10 @@ __wrap_ioctl(int fd, unsigned long request, ...)
 	return result == -1 || !FAILS("ioctl", EIO) ? result : -1;
 }
 
-/* F_GETFD and F_GETFL fail if nothing is open there, and else not. */
+/*
+ * F_GETFD and F_GETFL fail if nothing is open there, and else not.  It takes an argument, whether there
+ * is one or not: AddressSanitizer would look.
+ */
 __attribute__((no_sanitize("address"))) int
 __wrap_fcntl(int fd, int command, ...)
 {
